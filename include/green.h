@@ -1,0 +1,309 @@
+/*
+ * libgreen: threads for C by the hundred thousand, preempted by a timer signal.
+ *
+ * Overview.  A green thread is to this library what a POSIX thread is to the kernel: it has a stack, an errno and a
+ * libc of its own, may call any library, and is preempted at any instruction when its slice is over and others wait.
+ * Threads run on *processors* (GREEN_PROCS of them, N:1 with one, M:N with several), each carried by a kernel thread,
+ * and move between them freely.
+ *
+ * How to use it.  Write a POSIX threads program and put `green_` where `pthread_` (or `sem_`, `sched_`) stood: same
+ * parameters, same constants, same error numbers.  The first call starts the library and makes the calling thread a
+ * green one; green_init() of <green/sched.h> does so with settings of your own.  Compile with
+ * `cc prog.c $(pkg-config --cflags --libs libgreen)`.
+ *
+ * Conventions.  Every call returns 0 or an error number and leaves errno alone, unless its POSIX twin sets errno, which
+ * is then said.  "Blocks" means that the calling thread may be parked; the processor then runs another one.  "Signal
+ * handler: yes" means that a handler may call it even when it interrupted this library.  A kernel thread that this library did
+ * not make may call everything: it joins on its first call, and where a green thread parks it sleeps in the kernel.
+ * ENOMEM from such a first call means that there was no memory to join with.  No call is a cancellation point: green
+ * threads cannot be cancelled.
+ *
+ * References are to POSIX.1-2017.
+ */
+#ifndef GREEN_H
+#define GREEN_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define GREEN_VERSION_MAJOR 0
+#define GREEN_VERSION_MINOR 1
+#define GREEN_VERSION_PATCH 0
+
+#define GREEN_API __attribute__((visibility("default")))
+
+/*
+ * Types.  All are opaque; the fields are here for their size and for static initialisation only.
+ */
+
+/* A thread's name: never 0, never given to another thread, so that a stale one is answered with ESRCH. */
+typedef uint64_t green_t;
+
+typedef struct {
+    size_t __stack_bytes;
+    int __detach_state;
+    char __name[16];
+    uint64_t __reserved[8];
+} green_attr_t;
+
+/* Threads parked on an object, first come first woken. */
+struct __green_queue {
+    unsigned __lock;
+    void *__head;
+    void *__tail;
+};
+
+typedef struct {
+    unsigned __state;
+    unsigned __kind;
+    unsigned __count;
+    uint64_t __owner;
+    struct __green_queue __queue;
+    uint64_t __reserved[2];
+} green_mutex_t;
+
+typedef struct {
+    int __kind;
+    int __reserved[3];
+} green_mutexattr_t;
+
+typedef struct {
+    clockid_t __clock;
+    struct __green_queue __queue;
+    uint64_t __reserved[2];
+} green_cond_t;
+
+typedef struct {
+    clockid_t __clock;
+    int __reserved[3];
+} green_condattr_t;
+
+typedef struct {
+    unsigned __value;
+    struct __green_queue __queue;
+    uint64_t __reserved[1];
+} green_sem_t;
+
+typedef struct {
+    unsigned __state;
+    struct __green_queue __queue;
+} green_once_t;
+
+/*
+ * Threads.
+ */
+
+#define GREEN_CREATE_JOINABLE 0
+#define GREEN_CREATE_DETACHED 1
+
+/* The smallest stack in bytes: a signal frame with every vector register, and room to call printf. */
+#define GREEN_STACK_MIN 16384
+
+/*
+ * Attributes: what green_create() is told about the new thread.  The defaults are joinable, no name, and the program's
+ * stack size (GREEN_STACK, 256 KiB).  None of these blocks.  Signal handler: yes.  Source: pthread_attr_*.
+ *   EINVAL  a detach state that is none; a stack below GREEN_STACK_MIN or above 1 GiB; a null pointer
+ *   ERANGE  a name of more than 15 bytes (setname), a buffer it does not fit (getname)
+ */
+GREEN_API int green_attr_init(green_attr_t *attr);
+GREEN_API int green_attr_destroy(green_attr_t *attr);
+GREEN_API int green_attr_setdetachstate(green_attr_t *attr, int state);
+GREEN_API int green_attr_getdetachstate(const green_attr_t *attr, int *state);
+GREEN_API int green_attr_setstacksize(green_attr_t *attr, size_t bytes);
+GREEN_API int green_attr_getstacksize(const green_attr_t *attr, size_t *bytes);
+GREEN_API int green_attr_setname_np(green_attr_t *attr, const char *name);
+GREEN_API int green_attr_getname_np(const green_attr_t *attr, char *buffer, size_t bytes);
+
+/*
+ * Start a thread that runs start(arg) and ends with its result.  attr may be NULL.  The creator's floating-point
+ * environment is inherited.  Does not block.  Signal handler: no.  Source: pthread_create.
+ *   EINVAL  a null thread or start, or an attribute object that was not initialised
+ *   EAGAIN  no more thread ids, or no more guard pages (see max_map_count on kernels before 6.13)
+ *   ENOMEM  no memory for the stack or its thread-local storage
+ */
+GREEN_API int green_create(green_t *thread, const green_attr_t *attr, void *(*start)(void *), void *arg);
+
+/*
+ * Wait for a thread's end and take its result (result may be NULL).  Blocks.  Signal handler: no.
+ * Source: pthread_join.
+ *   ESRCH    no such thread, or no longer
+ *   EINVAL   it is detached, or somebody else is joining it
+ *   EDEADLK  it is the caller, or it is joining the caller
+ */
+GREEN_API int green_join(green_t thread, void **result);
+
+/*
+ * Give up the thread's result: it is released when it ends.  Does not block.  Signal handler: no.
+ * Source: pthread_detach.
+ *   ESRCH   no such thread, or no longer
+ *   EINVAL  it is detached already, or somebody is joining it
+ */
+GREEN_API int green_detach(green_t thread);
+
+/*
+ * End the calling thread with a result.  thread_local and pthread_key destructors run first.  When the last thread ends
+ * the process exits with status 0.  Signal handler: no.  Source: pthread_exit.
+ */
+GREEN_API void green_exit(void *result) __attribute__((noreturn));
+
+/* The calling thread's name.  Does not block.  Signal handler: yes, once the thread is known here. */
+GREEN_API green_t green_self(void);
+
+/* Non-zero when both name the same thread.  Does not block.  Signal handler: yes. */
+GREEN_API int green_equal(green_t a, green_t b);
+
+/* The name a debugger, a trace and an overflow report show.  ESRCH, EINVAL (null), ERANGE as for the attribute. */
+GREEN_API int green_setname_np(green_t thread, const char *name);
+GREEN_API int green_getname_np(green_t thread, char *buffer, size_t bytes);
+
+/*
+ * Let another ready thread run, if there is one.  Always 0.  Signal handler: no.  Source: sched_yield.
+ */
+GREEN_API int green_yield(void);
+
+/*
+ * Sleep.  The calling thread is parked, the processor is not.  All block and none ends early.  Signal handler: no.
+ * green_sleep returns 0; green_usleep and green_nanosleep return -1 and set errno to EINVAL for a time that is none;
+ * green_clock_nanosleep returns the error number, EINVAL also for a clock other than CLOCK_REALTIME and CLOCK_MONOTONIC.
+ * rem is never written, as nothing interrupts a sleep.  Source: sleep, usleep, nanosleep, clock_nanosleep.
+ */
+GREEN_API unsigned green_sleep(unsigned seconds);
+GREEN_API int green_usleep(unsigned microseconds);
+GREEN_API int green_nanosleep(const struct timespec *duration, struct timespec *rem);
+GREEN_API int green_clock_nanosleep(clockid_t clock, int flags, const struct timespec *when, struct timespec *rem);
+
+/*
+ * Run routine() once, whoever comes first; the others wait until it has returned.  If it leaves by an exception or by
+ * green_exit, the next caller runs it again.  Blocks.  Signal handler: no.  EINVAL for a null pointer.
+ * Source: pthread_once.
+ */
+#define GREEN_ONCE_INIT {0, {0, 0, 0}}
+GREEN_API int green_once(green_once_t *once, void (*routine)(void));
+
+/*
+ * The number of processors, at run time: 1 is N:1.  0 restores the program's default.  Takes effect at once for growth;
+ * a processor that is taken away ends its thread's slice first.  Does not block.  Signal handler: no.
+ * EINVAL for a negative level, EAGAIN when it is more than 1,024 or no kernel thread could be made for it.
+ * Source: pthread_setconcurrency.
+ */
+GREEN_API int green_setconcurrency(int level);
+GREEN_API int green_getconcurrency(void);
+
+/*
+ * Mutexes.
+ */
+
+#define GREEN_MUTEX_NORMAL 0
+#define GREEN_MUTEX_RECURSIVE 1
+#define GREEN_MUTEX_ERRORCHECK 2
+#define GREEN_MUTEX_DEFAULT GREEN_MUTEX_NORMAL
+
+#define GREEN_MUTEX_INITIALIZER {0, GREEN_MUTEX_NORMAL, 0, 0, {0, 0, 0}, {0, 0}}
+#define GREEN_RECURSIVE_MUTEX_INITIALIZER_NP {0, GREEN_MUTEX_RECURSIVE, 0, 0, {0, 0, 0}, {0, 0}}
+#define GREEN_ERRORCHECK_MUTEX_INITIALIZER_NP {0, GREEN_MUTEX_ERRORCHECK, 0, 0, {0, 0, 0}, {0, 0}}
+
+/* None of these blocks.  EINVAL: no such type, or a null pointer.  Source: pthread_mutexattr_*. */
+GREEN_API int green_mutexattr_init(green_mutexattr_t *attr);
+GREEN_API int green_mutexattr_destroy(green_mutexattr_t *attr);
+GREEN_API int green_mutexattr_settype(green_mutexattr_t *attr, int type);
+GREEN_API int green_mutexattr_gettype(const green_mutexattr_t *attr, int *type);
+
+/* EBUSY from destroy: it is locked.  EINVAL: a bad attribute or a null pointer.  Source: pthread_mutex_init. */
+GREEN_API int green_mutex_init(green_mutex_t *mutex, const green_mutexattr_t *attr);
+GREEN_API int green_mutex_destroy(green_mutex_t *mutex);
+
+/*
+ * Lock.  lock and timedlock block; a contended lock spins for a moment while its owner runs on another processor.  A thread
+ * that waited and lost the mutex to a newcomer is handed it at the next unlock, so nobody waits for ever.  abstime is of
+ * CLOCK_REALTIME for timedlock, of the given clock (that or CLOCK_MONOTONIC) for clocklock.  Signal handler: no.
+ * Source: pthread_mutex_lock, _trylock, _timedlock, _clocklock.
+ *   EBUSY      trylock: somebody holds it
+ *   EDEADLK    an error-checking mutex is the caller's already
+ *   EAGAIN     a recursive mutex is locked 2^32-1 times
+ *   ETIMEDOUT  the time came first
+ *   EINVAL     a time that is none, an unknown clock, a null pointer
+ */
+GREEN_API int green_mutex_lock(green_mutex_t *mutex);
+GREEN_API int green_mutex_trylock(green_mutex_t *mutex);
+GREEN_API int green_mutex_timedlock(green_mutex_t *mutex, const struct timespec *abstime);
+GREEN_API int green_mutex_clocklock(green_mutex_t *mutex, clockid_t clock, const struct timespec *abstime);
+
+/*
+ * Unlock and wake the first waiter.  Does not block.  Signal handler: no.  Source: pthread_mutex_unlock.
+ *   EPERM  a recursive or error-checking mutex that the caller does not hold
+ */
+GREEN_API int green_mutex_unlock(green_mutex_t *mutex);
+
+/*
+ * Condition variables.
+ */
+
+#define GREEN_COND_INITIALIZER {CLOCK_REALTIME, {0, 0, 0}, {0, 0}}
+
+/* The clock of timedwait: CLOCK_REALTIME (default) or CLOCK_MONOTONIC, else EINVAL.  Source: pthread_condattr_*. */
+GREEN_API int green_condattr_init(green_condattr_t *attr);
+GREEN_API int green_condattr_destroy(green_condattr_t *attr);
+GREEN_API int green_condattr_setclock(green_condattr_t *attr, clockid_t clock);
+GREEN_API int green_condattr_getclock(const green_condattr_t *attr, clockid_t *clock);
+
+/* EBUSY from destroy: threads wait.  EINVAL: a null pointer.  Source: pthread_cond_init. */
+GREEN_API int green_cond_init(green_cond_t *cond, const green_condattr_t *attr);
+GREEN_API int green_cond_destroy(green_cond_t *cond);
+
+/*
+ * Unlock the mutex and wait, in one step as seen by whoever locks it next; lock it again before returning, also on
+ * ETIMEDOUT.  A recursive mutex is released whole.  No wake-up is spurious, but keep the usual loop.  Blocks.
+ * Signal handler: no.  Source: pthread_cond_wait, _timedwait, _clockwait.
+ *   ETIMEDOUT  the time came first
+ *   EPERM      the mutex is recursive or error-checking and not the caller's
+ *   EINVAL     a time that is none, an unknown clock, a null pointer
+ */
+GREEN_API int green_cond_wait(green_cond_t *cond, green_mutex_t *mutex);
+GREEN_API int green_cond_timedwait(green_cond_t *cond, green_mutex_t *mutex, const struct timespec *abstime);
+GREEN_API int green_cond_clockwait(green_cond_t *cond, green_mutex_t *mutex, clockid_t clock,
+                                   const struct timespec *abstime);
+
+/* Wake the first waiter, or all.  Do not block.  Signal handler: no.  Source: pthread_cond_signal, _broadcast. */
+GREEN_API int green_cond_signal(green_cond_t *cond);
+GREEN_API int green_cond_broadcast(green_cond_t *cond);
+
+/*
+ * Semaphores.  As their twins, these return -1 and set errno.
+ */
+
+#define GREEN_SEM_VALUE_MAX 0x7fffffff
+
+/* EINVAL: a value above GREEN_SEM_VALUE_MAX, or null.  ENOSYS: shared between processes.  EBUSY from destroy: threads wait.
+ * Source: sem_init, sem_destroy. */
+GREEN_API int green_sem_init(green_sem_t *sem, int shared, unsigned value);
+GREEN_API int green_sem_destroy(green_sem_t *sem);
+
+/*
+ * Take one.  wait, timedwait and clockwait block, first come first served.  Signal handler: trywait only.
+ * Source: sem_wait, sem_trywait, sem_timedwait, sem_clockwait.
+ *   EAGAIN     trywait: there is none
+ *   ETIMEDOUT  the time came first
+ *   EINVAL     a time that is none, an unknown clock, a null pointer
+ */
+GREEN_API int green_sem_wait(green_sem_t *sem);
+GREEN_API int green_sem_trywait(green_sem_t *sem);
+GREEN_API int green_sem_timedwait(green_sem_t *sem, const struct timespec *abstime);
+GREEN_API int green_sem_clockwait(green_sem_t *sem, clockid_t clock, const struct timespec *abstime);
+
+/*
+ * Give one: the first waiter has it, or the value grows.  Does not block.  Signal handler: no (see the README).
+ * EOVERFLOW: the value is GREEN_SEM_VALUE_MAX.  Source: sem_post.
+ */
+GREEN_API int green_sem_post(green_sem_t *sem);
+GREEN_API int green_sem_getvalue(green_sem_t *sem, int *value);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,98 @@
+/*
+ * Scheduling: start the library with settings of your own, hold preemption off, look at the counters.
+ *
+ * Everything here has a default that suits most programs; a program that only includes <green.h> never needs this page.
+ */
+#ifndef GREEN_SCHED_H
+#define GREEN_SCHED_H
+
+#include <green.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A switch that has a default: on and off are said, unset is not. */
+enum green_switch { GREEN_DEFAULT = 0, GREEN_ON = 1, GREEN_OFF = 2 };
+
+/* Where ticks come from. */
+enum green_tick {
+    GREEN_TICK_DEFAULT = 0,
+    GREEN_TICK_TIMER = 1,  /* timer_create() for each worker: exact, no extra kernel thread */
+    GREEN_TICK_MONITOR = 2 /* one kernel thread signals the workers in turn: cheaper a tick, later by its own wake-up */
+};
+
+/*
+ * Settings.  A field that is 0 takes its environment variable, and where there is none, the default.  Set the whole
+ * structure to zero first, so that fields of later versions keep their defaults.
+ */
+struct green_config {
+    unsigned procs;            /* GREEN_PROCS: processors, 1 to 1,024; the CPUs this process may use, cgroup quota included */
+    unsigned slice_us;         /* GREEN_SLICE_US: slice in microseconds, 100 to 10,000,000; 10,000 */
+    enum green_switch preempt; /* GREEN_PREEMPT: 1 or 0; off is a cooperative scheduler; on */
+    enum green_tick tick;      /* GREEN_TICK: timer, monitor or auto (the default, timer) */
+    int signal;                /* GREEN_SIGNAL: the tick's signal, by number; SIGALRM */
+    size_t stack_bytes;        /* GREEN_STACK: a thread's stack in bytes, 16,384 to 1 GiB; 262,144 */
+    uint64_t reserved[8];
+};
+
+/*
+ * Start the library: optional, once, before any other call.  config may be NULL.  The calling thread becomes a green
+ * thread, on the stack and the thread-local storage it has.  Does not block.  Signal handler: no.
+ *   EBUSY   it runs already
+ *   EINVAL  a setting or an environment variable that is not acceptable; one line on standard error says which
+ *   EAGAIN, ENOMEM  no kernel thread, timer or memory
+ * A first call other than this one cannot report these: it ends the program with that line.
+ */
+GREEN_API int green_init(const struct green_config *config);
+
+/*
+ * A critical section: the tick is noted and taken when the outermost one is left.  Sections nest.  The caller stays on
+ * its processor unless it blocks.  Keep it short, and do not block in the kernel inside: your processor would wait.
+ * Do not block.  Signal handler: yes.
+ */
+GREEN_API void green_critical_enter(void);
+GREEN_API void green_critical_leave(void);
+
+/* Take a tick that was noted, if one was and no critical section is open: for long loops inside other people's locks. */
+GREEN_API void green_safepoint(void);
+
+/*
+ * A thread's own slice in microseconds, 100 to 10,000,000; 0 is the program's.  Holds from its next slice.
+ * ESRCH, EINVAL.  Does not block.  Signal handler: no.
+ */
+GREEN_API int green_setslice_np(green_t thread, unsigned slice_us);
+GREEN_API int green_getslice_np(green_t thread, unsigned *slice_us);
+
+/*
+ * Counters since the start, summed over processors without stopping them: each is exact, but not all of the same
+ * instant.
+ */
+struct green_stats {
+    uint64_t switches;         /* from one thread to another */
+    uint64_t preemptions;      /* of these, by a tick */
+    uint64_t wakeup_preemptions; /* of these, for a thread whose deadline had come */
+    uint64_t ticks;            /* tick signals handled */
+    uint64_t ticks_deferred;   /* of these, noted in a critical section or in the library itself */
+    uint64_t steals;           /* threads taken from another processor's queue */
+    uint64_t idles;            /* times a processor went to sleep */
+    uint64_t threads_created;
+    uint64_t threads_live;     /* now, the main thread included */
+    uint64_t stacks_mapped;    /* stacks in use or kept for reuse, now */
+    uint64_t workers;          /* kernel threads that run green threads, now */
+    uint64_t procs;            /* processors, now */
+    uint64_t reserved[8];
+};
+
+/* Does not block.  Signal handler: yes, once the library runs.  Before that all are 0. */
+GREEN_API void green_stats(struct green_stats *stats);
+
+/* What was chosen at the start. */
+GREEN_API const char *green_tls_provider(void); /* "allocate" or "donor" */
+GREEN_API const char *green_tick_source(void);  /* "timer", "monitor" or "off" */
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
