@@ -1,0 +1,48 @@
+/* What Valgrind and AddressSanitizer must be told.  Nothing at all when neither is there. */
+#ifndef ANNOTATE_H
+#define ANNOTATE_H
+
+#include <stddef.h>
+
+#if defined(__has_include)
+#if __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#define HAVE_VALGRIND 1
+#endif
+#endif
+
+#if defined(__SANITIZE_ADDRESS__)
+#define HAVE_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAVE_ASAN 1
+#endif
+#endif
+
+#ifdef HAVE_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
+
+/* [low, low + bytes) is a stack: a switch to it is no overflow of the old one. */
+static inline void annotate_stack(void *low, size_t bytes)
+{
+#ifdef HAVE_VALGRIND
+    VALGRIND_STACK_REGISTER(low, (char *)low + bytes);
+#else
+    (void)low;
+    (void)bytes;
+#endif
+}
+
+/* A stack whose frames were left without returning is used afresh. */
+static inline void annotate_stack_reuse(void *low, size_t bytes)
+{
+#ifdef HAVE_ASAN
+    __asan_unpoison_memory_region(low, bytes);
+#else
+    (void)low;
+    (void)bytes;
+#endif
+}
+
+#endif

@@ -1,0 +1,49 @@
+/* The slow paths of the runtime lock, and the rank check.  See lock.h. */
+#include "base/lock.h"
+
+#include <errno.h>
+
+#include "base/futex.h"
+
+enum { SPINS = 100 };
+
+void lock_acquire_slow(struct lock *lock)
+{
+    for (int i = 0; i < SPINS; i++) {
+        uint32_t free = 0;
+        if (atomic_load_explicit(&lock->word, memory_order_relaxed) == 0 &&
+            atomic_compare_exchange_weak_explicit(&lock->word, &free, 1, memory_order_acquire, memory_order_relaxed))
+            return;
+        arch_pause();
+    }
+    int saved_errno = errno;
+    while (atomic_exchange_explicit(&lock->word, 2, memory_order_acquire) != 0)
+        futex_wait(&lock->word, 2, NEVER);
+    errno = saved_errno;
+}
+
+void lock_release_slow(struct lock *lock)
+{
+    int saved_errno = errno;
+    futex_wake(&lock->word, 1);
+    errno = saved_errno;
+}
+
+#ifdef GREEN_DEBUG
+/* A condition variable's waiter takes a mutex's queue, and a mutex's queue may be that of another waiter: same rank, once. */
+void lock_note_acquire(enum lock_rank rank)
+{
+    uint32_t *held = lock_held_ranks();
+
+    ASSERT((*held >> rank) == 0);
+    *held |= UINT32_C(1) << rank;
+}
+
+void lock_note_release(enum lock_rank rank)
+{
+    uint32_t *held = lock_held_ranks();
+
+    ASSERT(*held & (UINT32_C(1) << rank));
+    *held &= ~(UINT32_C(1) << rank);
+}
+#endif

@@ -1,0 +1,71 @@
+/*
+ * The runtime's own lock: a word that spins for a moment and then sleeps on its futex.
+ *
+ * It is held for some ten instructions, always at depth > 0, so its holder is never preempted by us; the kernel may
+ * preempt it, and then waiters sleep.  A pure spin lock was rejected: with more workers than CPUs the waiter spins out its whole time
+ * slice.  A ticket lock was rejected for the same reason, doubled.
+ *
+ * Locks have ranks and are taken in ascending order; a debug build checks that, and what a function requires.
+ * A lock may be released by another thread than the one that took it, on the same worker: a parking thread hands the
+ * lock of its queue to its successor.  So what is held is counted per worker, not per thread.
+ */
+#ifndef LOCK_H
+#define LOCK_H
+
+#include <stdatomic.h>
+
+#include "base/base.h"
+
+enum lock_rank {
+    RANK_COND,      /* a condition variable's queue: held while its mutex is released */
+    RANK_QUEUE,     /* any other wait queue */
+    RANK_CONTROL,   /* the set of processors */
+    RANK_TIMERS,    /* a processor's timer heap */
+    RANK_TIMERS_TO, /* another's, into which it is moved */
+    RANK_SCHED,     /* global run queue, idle processors, spare workers */
+    RANK_POOL,      /* released threads */
+    RANK_TABLE,     /* the thread table */
+    RANK_SLAB,      /* stack slabs */
+};
+
+struct lock {
+    _Atomic uint32_t word; /* 0: free, 1: held, 2: held and somebody sleeps */
+};
+
+void lock_acquire_slow(struct lock *lock);
+void lock_release_slow(struct lock *lock);
+
+#ifdef GREEN_DEBUG
+void lock_note_acquire(enum lock_rank rank);
+void lock_note_release(enum lock_rank rank);
+/* Supplied by the layer that knows workers: one bit for each rank the calling worker holds. */
+uint32_t *lock_held_ranks(void);
+#else
+static inline void lock_note_acquire(enum lock_rank rank)
+{
+    (void)rank;
+}
+static inline void lock_note_release(enum lock_rank rank)
+{
+    (void)rank;
+}
+#endif
+
+static inline void lock_acquire(struct lock *lock, enum lock_rank rank)
+{
+    uint32_t free = 0;
+
+    lock_note_acquire(rank);
+    if (unlikely(!atomic_compare_exchange_strong_explicit(&lock->word, &free, 1, memory_order_acquire,
+                                                          memory_order_relaxed)))
+        lock_acquire_slow(lock);
+}
+
+static inline void lock_release(struct lock *lock, enum lock_rank rank)
+{
+    lock_note_release(rank);
+    if (unlikely(atomic_exchange_explicit(&lock->word, 0, memory_order_release) == 2))
+        lock_release_slow(lock);
+}
+
+#endif
