@@ -1,0 +1,229 @@
+/*
+ * The application's modules with TLS: their variables start anew in a recycled block.
+ *
+ * Static modules (loaded with the program, or initial-exec and opened later) have their image copied from the file's
+ * mapping.  Dynamic ones lose their block, and libc makes a new one at the next access; copying images there, too, would need to know which libraries
+ * have been closed.  libc's own variables are kept: they hold malloc's cache.  So are a sanitizer's: they hold its idea
+ * of the thread.
+ *
+ * dlopen() of a library with static TLS while threads exist: libc fills in the blocks of the threads it knows, so those we
+ * made are filled in here, by wrapping dlopen.  The library's constructors, which run before, see zeros on a green thread.
+ */
+#include <dlfcn.h>
+#include <elf.h>
+#include <errno.h>
+#include <link.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/base.h"
+#include "mem/interpose.h"
+#include "mem/tls.h"
+
+enum { MODULES_MAX = 512 };
+
+struct module {
+    ptrdiff_t offset; /* from the thread pointer */
+    const void *image;
+    size_t image_bytes, bytes;
+};
+
+/* Appended under scan_mutex, published by the count; entries never change. */
+static struct module modules[MODULES_MAX];
+static _Atomic size_t module_count;
+static pthread_mutex_t scan_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+/* The highest module id seen: ids above it need a look. */
+static size_t scanned_id;
+
+/* glibc's: the first word of a dtv entry when the module has no block in this thread, and an entry's layout. */
+#define DTV_UNALLOCATED ((void *)-1)
+struct dtv_entry {
+    void *block;
+    void *to_free;
+};
+enum { TCB_DTV = 8 };
+
+static void *real_dlopen(const char *file, int mode)
+{
+    return REAL(dlopen)(file, mode);
+}
+
+static bool contains(const struct dl_phdr_info *info, const void *address)
+{
+    if (!address)
+        return false;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        if (segment->p_type == PT_LOAD && (uintptr_t)address - info->dlpi_addr - segment->p_vaddr < segment->p_memsz)
+            return true;
+    }
+    return false;
+}
+
+/* libc, its loader, and the sanitizers' runtimes keep their variables. */
+static bool keeps_variables(const struct dl_phdr_info *info)
+{
+    static const char *const owners[] = {"gnu_get_libc_version", "_dl_allocate_tls", "__asan_init", "__tsan_init",
+                                         "__ubsan_handle_add_overflow", "__lsan_init"};
+
+    for (size_t i = 0; i < sizeof owners / sizeof *owners; i++)
+        if (contains(info, dlsym(RTLD_DEFAULT, owners[i])))
+            return true;
+    return false;
+}
+
+static bool is_static(const struct dl_phdr_info *info)
+{
+    const ElfW(Dyn) *entry = NULL;
+
+    for (int i = 0; i < info->dlpi_phnum; i++)
+        if (info->dlpi_phdr[i].p_type == PT_DYNAMIC)
+            entry = (const void *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
+    for (; entry && entry->d_tag != DT_NULL; entry++)
+        if (entry->d_tag == DT_FLAGS)
+            return entry->d_un.d_val & DF_STATIC_TLS;
+    return false;
+}
+
+/* A module that was found while the loader's lock was held; what calls the loader waits until it is not. */
+struct found {
+    size_t id;
+    const void *image;
+    size_t image_bytes, bytes;
+};
+
+struct scan {
+    bool at_start; /* all modules are static then */
+    size_t above;  /* ids up to this one are known */
+    size_t count;
+    struct found found[MODULES_MAX];
+};
+
+static int find_module(struct dl_phdr_info *info, size_t bytes, void *arg)
+{
+    struct scan *scan = arg;
+    const ElfW(Phdr) *tls = NULL;
+
+    (void)bytes;
+    for (int i = 0; i < info->dlpi_phnum; i++)
+        if (info->dlpi_phdr[i].p_type == PT_TLS)
+            tls = &info->dlpi_phdr[i];
+    if (!tls || info->dlpi_tls_modid <= scan->above)
+        return 0;
+    if (info->dlpi_tls_modid > scanned_id)
+        scanned_id = info->dlpi_tls_modid;
+    if (!(scan->at_start || is_static(info)) || keeps_variables(info))
+        return 0;
+    if (scan->count == MODULES_MAX)
+        return ENOMEM;
+    scan->found[scan->count++] = (struct found){info->dlpi_tls_modid, (const void *)(info->dlpi_addr + tls->p_vaddr),
+                                                tls->p_filesz, tls->p_memsz};
+    return 0;
+}
+
+/* Where the module's block lies in the calling thread. */
+static char *own_block(size_t id)
+{
+    struct { unsigned long module, offset; } index = {id, 0};
+    extern void *__tls_get_addr(void *);
+
+    return __tls_get_addr(&index);
+}
+
+static int add_modules(struct scan *scan)
+{
+    int error = dl_iterate_phdr(find_module, scan);
+    size_t count = atomic_load(&module_count);
+
+    for (size_t i = 0; i < scan->count && !error; i++) {
+        const struct found *found = &scan->found[i];
+        if (count == MODULES_MAX)
+            return ENOMEM;
+        modules[count++] = (struct module){own_block(found->id) - (char *)arch_thread_pointer(), found->image,
+                                           found->image_bytes, found->bytes};
+        atomic_store(&module_count, count);
+    }
+    return error;
+}
+
+/* Scan with an array that is too large for a stack. */
+static int scan_modules(bool at_start)
+{
+    struct scan *scan = calloc(1, sizeof *scan);
+
+    if (!scan)
+        return ENOMEM;
+    scan->at_start = at_start;
+    scan->above = scanned_id;
+    int error = add_modules(scan);
+    free(scan);
+    return error;
+}
+
+int tls_modules_init(void)
+{
+    return scan_modules(true);
+}
+
+static void copy_image(const struct module *module, char *tp)
+{
+    memcpy(tp + module->offset, module->image, module->image_bytes);
+    memset(tp + module->offset + module->image_bytes, 0, module->bytes - module->image_bytes);
+}
+
+void tls_modules_refresh(void *tp)
+{
+    size_t count = atomic_load_explicit(&module_count, memory_order_acquire);
+
+    for (size_t i = 0; i < count; i++)
+        copy_image(&modules[i], tp);
+}
+
+/* The new modules' images, in every block but those libc has filled in: the kernel threads' and the donated. */
+static void fill_blocks(size_t first)
+{
+    size_t count = atomic_load(&module_count);
+
+    for (struct tls_block *block = tls_blocks(); block; block = block->next)
+        for (size_t i = first; i < count; i++)
+            copy_image(&modules[i], block->tp);
+}
+
+/*
+ * A library was opened.  Its image is read for as long as threads are recycled, so one with static TLS stays loaded.
+ */
+static void *note_library(void *library, const char *file)
+{
+    pthread_mutex_lock(&scan_mutex);
+    size_t known = atomic_load(&module_count);
+    if (scan_modules(false) == 0 && atomic_load(&module_count) > known) {
+        real_dlopen(file, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+        fill_blocks(known);
+    }
+    pthread_mutex_unlock(&scan_mutex);
+    return library;
+}
+
+/* In place of libc's.  The loader takes this library for the caller: a bare name is not looked up in the caller's RUNPATH. */
+GREEN_API void *dlopen(const char *file, int mode)
+{
+    void *library = real_dlopen(file, mode);
+
+    return library && atomic_load(&module_count) ? note_library(library, file) : library;
+}
+
+/* The calling thread's dynamic blocks: libc makes new ones when they are next asked for. */
+void tls_dynamic_release(void)
+{
+    struct dtv_entry *dtv = *(struct dtv_entry **)(void *)((char *)arch_thread_pointer() + TCB_DTV);
+    size_t length = (size_t)dtv[-1].block;
+
+    for (size_t i = 1; i <= length; i++)
+        if (dtv[i].to_free) {
+            free(dtv[i].to_free);
+            dtv[i] = (struct dtv_entry){DTV_UNALLOCATED, NULL};
+        }
+}
