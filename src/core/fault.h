@@ -1,0 +1,8 @@
+/* Stack overflow reports.  See fault.c. */
+#ifndef FAULT_H
+#define FAULT_H
+
+/* Install the handler unless the program (or a sanitizer) has one.  0 or an error number. */
+int fault_init(void);
+
+#endif

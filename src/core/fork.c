@@ -1,0 +1,68 @@
+/*
+ * fork: the child has the thread that called it alone, on a fresh runtime.
+ *
+ * The kernel copies one kernel thread, the caller's.  In the child it becomes the one worker there is, with a new context of its own, as
+ * at the start of the library.  What it was before, and what the other workers were doing, is forgotten, locks included;
+ * only the thread table and the threads in the pool are kept.  Processors beyond the first, and the monitor, are started when
+ * the child first creates a thread: most children only exec.
+ *
+ * Nothing is held across the fork, neither a lock nor depth: libc takes the locks of malloc and stdio after the
+ * handlers of the parent, and their holders may be threads that wait for this processor.  No tick comes to the child
+ * before it asks for one, as timers and pending signals are not inherited.
+ */
+#include "core/fork.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+#include "core/pool.h"
+#include "core/sched.h"
+#include "core/table.h"
+#include "core/tick.h"
+
+/* The calling kernel thread is a green thread's: it becomes the worker of the only processor. */
+static void restart_worker(struct thread *self)
+{
+    struct worker *worker;
+
+    if (worker_adopt(proc_at(0), &worker) != 0)
+        fatal("no memory for the child of a fork");
+    self->worker = worker;
+    self->in_tick = false;
+}
+
+static void after_fork_in_child(void)
+{
+    struct thread *self = self_thread;
+
+    if (!self)
+        return;
+    self->depth++;
+    compiler_barrier();
+    stack_fork_reset();
+    table_fork_reset();
+    global_forget();
+    workers_forget();
+    procs_fork_reset();
+    pool_fork_reset(self);
+    threads_fork_reset();
+    foreign_fork_reset();
+    tick_fork_reset();
+    procs_set(1);
+    if (self->kind == THREAD_MULTIPLEXED)
+        restart_worker(self);
+    procs_set(settings.procs);
+    atomic_store(&procs_missing, true);
+    leave(self);
+}
+
+int fork_init(void)
+{
+    static bool registered;
+
+    if (registered)
+        return 0;
+    int error = pthread_atfork(NULL, NULL, after_fork_in_child);
+    registered = error == 0;
+    return error;
+}

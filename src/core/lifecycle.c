@@ -1,0 +1,341 @@
+/*
+ * The life of a thread: create, exit, join, detach.
+ *
+ * One word says how a life ends: its generation, and joinable, detached, exited, free, or the index of its joiner.  All change
+ * it by compare and swap, so a stale id never reaches a later life in the same structure.
+ *
+ * A thread that ends is announced from off its stack: only then may its joiner release it.  When the joiner already waits, the ending thread
+ * switches straight to it, and has left its stack by the time the joiner runs.  A joiner, too, enters itself from off its own stack: from then on it may be resumed.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/annotate.h"
+#include "core/pool.h"
+#include "core/sched.h"
+#include "core/table.h"
+#include "mem/tls.h"
+#include "sync/once.h"
+
+/* Threads made and ended where no processor counts them. */
+static _Atomic uint64_t created_outside;
+static _Atomic uint64_t exited_outside;
+static _Atomic bool main_exited;
+
+static uint64_t life_of(const struct thread *thread)
+{
+    return atomic_load_explicit(&thread->life, memory_order_acquire);
+}
+
+static uint64_t life_with(uint64_t life, uint32_t low)
+{
+    return (life & ~UINT64_C(0xffffffff)) | low;
+}
+
+static bool life_change(struct thread *thread, uint64_t *life, uint32_t low)
+{
+    return atomic_compare_exchange_strong(&thread->life, life, life_with(*life, low));
+}
+
+void life_begin(struct thread *thread, bool detached)
+{
+    uint64_t generation = (life_of(thread) >> 32) + 1;
+
+    atomic_store_explicit(&thread->life, generation << 32 | (detached ? LIFE_DETACHED : LIFE_JOINABLE),
+                          memory_order_release);
+}
+
+uint64_t threads_created(void)
+{
+    uint64_t sum = atomic_load(&created_outside);
+
+    for (unsigned i = 0; i < PROCS_MAX && proc_at(i); i++)
+        sum += atomic_load(&proc_at(i)->count.created);
+    return sum;
+}
+
+/* main is one that nobody created. */
+uint64_t threads_live(void)
+{
+    uint64_t exited = atomic_load(&exited_outside);
+
+    for (unsigned i = 0; i < PROCS_MAX && proc_at(i); i++)
+        exited += atomic_load(&proc_at(i)->count.exited);
+    return threads_created() + 1 - exited;
+}
+
+void threads_fork_reset(void)
+{
+    atomic_store(&created_outside, 0);
+    atomic_store(&exited_outside, 0);
+    atomic_store(&main_exited, false);
+}
+
+static void count_created(struct proc *proc)
+{
+    if (proc)
+        count_up(&proc->count.created);
+    else
+        atomic_fetch_add(&created_outside, 1);
+}
+
+static void thread_main(void)
+{
+    struct thread *self = self_thread;
+
+    switch_arrived(self);
+    if (self->fresh_block) {
+        self->fresh_block = false;
+        tls_first_run();
+    }
+    leave(self);
+    green_exit(self->start(self->arg));
+}
+
+/* Make a structure from the pool the thread that is asked for. */
+static void prepare(struct thread *thread, const green_attr_t *attr, void *(*start)(void *), void *arg)
+{
+    void *tp = thread->context.tls;
+
+    if (!thread->fresh_block) {
+        annotate_stack_reuse(thread->stack.low, (size_t)((char *)thread->stack_top - (char *)thread->stack.low));
+        tls_refresh(tp);
+    }
+    *(struct thread **)tls_translate(tp, &self_thread) = thread;
+    *(int *)tls_translate(tp, &errno) = 0;
+    thread->start = start;
+    thread->arg = arg;
+    thread->depth = 1;
+    thread->kind = THREAD_MULTIPLEXED;
+    thread->used_ns = 0;
+    thread->once = NULL;
+    atomic_store_explicit(&thread->slice_us, 0, memory_order_relaxed);
+    atomic_store_explicit(&thread->wake, WAKE_NONE, memory_order_relaxed);
+    memcpy(thread->name, attr ? attr->__name : "", attr ? sizeof thread->name : 1);
+    arch_context_init(&thread->context, thread->stack_top, tp, thread_main);
+    life_begin(thread, attr && attr->__detach_state == GREEN_CREATE_DETACHED);
+}
+
+static bool attr_valid(const green_attr_t *attr)
+{
+    return attr->__stack_bytes >= GREEN_STACK_MIN && attr->__stack_bytes <= STACK_CLASS_MAX &&
+           (attr->__detach_state == GREEN_CREATE_JOINABLE || attr->__detach_state == GREEN_CREATE_DETACHED) &&
+           memchr(attr->__name, 0, sizeof attr->__name);
+}
+
+int green_create(green_t *id, const green_attr_t *attr, void *(*start)(void *), void *arg)
+{
+    int error;
+
+    if (!id || !start || (attr && !attr_valid(attr)))
+        return EINVAL;
+    struct thread *self = enter();
+    if (!self)
+        return ENOMEM;
+    unsigned class = attr ? stack_class(attr->__stack_bytes) : settings.class;
+    struct thread *thread = pool_take(self->worker->proc, class);
+    if (unlikely(!thread)) {
+        leave(self);
+        thread = pool_build(class, &error);
+        if (!thread)
+            return error;
+        enter();
+    }
+    prepare(thread, attr, start, arg);
+    *id = thread_id(thread);
+    count_created(self->worker->proc);
+    ready(self, thread);
+    leave(self);
+    if (unlikely(atomic_load_explicit(&procs_missing, memory_order_relaxed)))
+        procs_start_missing(); /* without them, threads still run on this processor */
+    return 0;
+}
+
+void life_end(struct thread *thread)
+{
+    atomic_store_explicit(&thread->life, life_with(life_of(thread), LIFE_FREE), memory_order_release);
+}
+
+static void release(struct proc *proc, struct thread *thread)
+{
+    life_end(thread);
+    if (thread->stack_top)
+        pool_release(proc, thread);
+    else /* main's stack and block are not ours */
+        atomic_store(&thread->state, THREAD_LOST);
+}
+
+/* The thread is off its stack. */
+static void after_exit(struct thread *left, void *arg)
+{
+    uint64_t life = life_of(left);
+
+    (void)arg;
+    atomic_store_explicit(&left->state, THREAD_EXITED, memory_order_relaxed);
+    while ((uint32_t)life == LIFE_JOINABLE)
+        if (life_change(left, &life, LIFE_EXITED))
+            return;
+    if ((uint32_t)life == LIFE_DETACHED) {
+        release(left->worker->proc, left);
+        return;
+    }
+    struct thread *joiner = table_at((uint32_t)life);
+    park_claim(joiner, WAKE_READY);
+    ready(self_thread, joiner);
+}
+
+static void after_exit_to_joiner(struct thread *left, void *arg)
+{
+    (void)arg;
+    atomic_store_explicit(&left->state, THREAD_EXITED, memory_order_relaxed);
+}
+
+/* Counted before the check, so that of two last threads at least one sees that nobody is left. */
+static void exit_process_if_last(struct thread *self)
+{
+    static atomic_flag ending = ATOMIC_FLAG_INIT;
+
+    atomic_thread_fence(memory_order_seq_cst);
+    if (!atomic_load(&main_exited) || threads_live() > 0 || atomic_flag_test_and_set(&ending))
+        return;
+    self->depth = 0;
+    exit(0);
+}
+
+void green_exit(void *result)
+{
+    struct thread *self = enter();
+
+    if (!self || self->kind == THREAD_FOREIGN)
+        foreign_exit(result);
+    self->depth = 0; /* whatever sections it is in */
+    once_abandon(self);
+    tls_run_destructors();
+    self = enter();
+    self->result = result;
+    if (!self->stack_top)
+        atomic_store(&main_exited, true);
+    count_up(&self->worker->proc->count.exited);
+    exit_process_if_last(self);
+    uint32_t low = (uint32_t)life_of(self);
+    struct thread *joiner = low < LIFE_FREE ? table_at(low) : NULL;
+    if (joiner && joiner->kind == THREAD_MULTIPLEXED && park_claim(joiner, WAKE_READY))
+        switch_to(self, joiner, after_exit_to_joiner, NULL);
+    switch_to(self, choose(self->worker), after_exit, NULL);
+    __builtin_unreachable();
+}
+
+/* Become the joiner of `target`: 0, EALREADY when it has ended, or EINVAL. */
+static int life_join(struct thread *target, const struct thread *joiner)
+{
+    uint64_t life = life_of(target);
+
+    for (;;) {
+        uint32_t low = (uint32_t)life;
+        if (low != LIFE_JOINABLE && low != LIFE_EXITED)
+            return EINVAL;
+        if (life_change(target, &life, joiner->index))
+            return low == LIFE_EXITED ? EALREADY : 0;
+    }
+}
+
+static void after_join(struct thread *left, void *arg)
+{
+    struct thread *target = arg;
+
+    left->join_error = life_join(target, left);
+    if (left->join_error) {
+        park_claim(left, WAKE_READY);
+        ready(self_thread, left);
+    }
+}
+
+/* Wait until the target has ended: 0 or EINVAL. */
+static int join_wait(struct thread *self, struct thread *target)
+{
+    park_prepare(self, NEVER);
+    if ((uint32_t)life_of(target) == LIFE_EXITED) {
+        self->join_error = life_join(target, self);
+    } else if (self->kind == THREAD_FOREIGN) {
+        self->join_error = life_join(target, self);
+        if (!self->join_error)
+            foreign_park(self, NULL, RANK_QUEUE);
+    } else {
+        atomic_store_explicit(&self->state, THREAD_PARKED, memory_order_relaxed);
+        switch_to(self, choose(self->worker), after_join, target);
+    }
+    return self->join_error == EALREADY ? 0 : self->join_error;
+}
+
+static int join(struct thread *self, green_t id, void **result)
+{
+    struct thread *target = table_find(id);
+
+    if (!target)
+        return ESRCH;
+    if (target == self || (uint32_t)life_of(self) == target->index)
+        return EDEADLK;
+    int error = join_wait(self, target);
+    if (error)
+        return error;
+    if (result)
+        *result = target->result;
+    release(self->worker->proc, target);
+    return 0;
+}
+
+int green_join(green_t id, void **result)
+{
+    struct thread *self = enter();
+
+    if (!self)
+        return ENOMEM;
+    int error = join(self, id, result);
+    leave(self);
+    return error;
+}
+
+static int detach(struct thread *self, struct thread *target)
+{
+    uint64_t life = life_of(target);
+
+    for (;;) {
+        uint32_t low = (uint32_t)life;
+        if (low != LIFE_JOINABLE && low != LIFE_EXITED)
+            return EINVAL;
+        if (!life_change(target, &life, LIFE_DETACHED))
+            continue;
+        if (low == LIFE_EXITED)
+            release(self->worker->proc, target);
+        return 0;
+    }
+}
+
+int green_detach(green_t id)
+{
+    struct thread *self = enter();
+
+    if (!self)
+        return ENOMEM;
+    struct thread *target = table_find(id);
+    int error = target ? detach(self, target) : ESRCH;
+    leave(self);
+    return error;
+}
+
+green_t green_self(void)
+{
+    struct thread *self = enter();
+
+    if (!self)
+        return 0;
+    green_t id = thread_id(self);
+    leave(self);
+    return id;
+}
+
+int green_equal(green_t a, green_t b)
+{
+    return a == b;
+}

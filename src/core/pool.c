@@ -1,0 +1,160 @@
+/* The pool of ended threads.  See pool.h. */
+#include "core/pool.h"
+
+#include <errno.h>
+
+#include "core/sched.h"
+#include "core/table.h"
+#include "mem/tls.h"
+
+enum { BUCKET = 64 };
+
+static struct lock pool_lock;
+static struct thread *pool[STACK_CLASSES];   /* guarded by pool_lock */
+static struct thread *unbuilt[STACK_CLASSES]; /* guarded by pool_lock: memory ran out before they were complete */
+static _Atomic uint64_t stacks;
+
+uint64_t pool_stacks(void)
+{
+    return atomic_load_explicit(&stacks, memory_order_relaxed);
+}
+
+static struct thread *pop(struct thread **list)
+{
+    struct thread *thread = *list;
+
+    if (thread)
+        *list = thread->next;
+    return thread;
+}
+
+static void push(struct thread **list, struct thread *thread)
+{
+    thread->next = *list;
+    *list = thread;
+}
+
+static struct thread *pop_locked(struct thread **list)
+{
+    lock_acquire(&pool_lock, RANK_POOL);
+    struct thread *thread = pop(list);
+    lock_release(&pool_lock, RANK_POOL);
+    return thread;
+}
+
+static void push_locked(struct thread **list, struct thread *thread)
+{
+    lock_acquire(&pool_lock, RANK_POOL);
+    push(list, thread);
+    lock_release(&pool_lock, RANK_POOL);
+}
+
+static void fill_bucket(struct proc *proc)
+{
+    struct thread *thread;
+
+    lock_acquire(&pool_lock, RANK_POOL);
+    while (proc->bucket_count < BUCKET / 2 && (thread = pop(&pool[settings.class]))) {
+        push(&proc->bucket, thread);
+        proc->bucket_count++;
+    }
+    lock_release(&pool_lock, RANK_POOL);
+}
+
+static void empty_bucket(struct proc *proc, unsigned keep)
+{
+    lock_acquire(&pool_lock, RANK_POOL);
+    for (; proc->bucket_count > keep; proc->bucket_count--)
+        push(&pool[settings.class], pop(&proc->bucket));
+    lock_release(&pool_lock, RANK_POOL);
+}
+
+struct thread *pool_take(struct proc *proc, unsigned class)
+{
+    if (!proc || class != settings.class)
+        return pop_locked(&pool[class]);
+    if (!proc->bucket)
+        fill_bucket(proc);
+    struct thread *thread = pop(&proc->bucket);
+    if (thread)
+        proc->bucket_count--;
+    return thread;
+}
+
+void pool_release(struct proc *proc, struct thread *thread)
+{
+    atomic_store_explicit(&thread->state, THREAD_FREE, memory_order_relaxed);
+    if (!proc || thread->class != settings.class) {
+        push_locked(&pool[thread->class], thread);
+        return;
+    }
+    push(&proc->bucket, thread);
+    if (++proc->bucket_count > BUCKET)
+        empty_bucket(proc, BUCKET / 2);
+}
+
+void pool_flush(struct proc *proc)
+{
+    empty_bucket(proc, 0);
+}
+
+static int complete(struct thread *thread, unsigned class)
+{
+    int error = 0;
+
+    if (!thread->stack.low)
+        error = stack_map(class, tls_bytes(), &thread->stack);
+    if (!error)
+        error = tls_create(&thread->stack, &thread->context.tls, &thread->stack_top);
+    if (error)
+        return error;
+    thread->fresh_block = true;
+    atomic_fetch_add_explicit(&stacks, 1, memory_order_relaxed);
+    return 0;
+}
+
+struct thread *pool_build(unsigned class, int *error)
+{
+    struct thread *self = enter();
+    struct thread *thread = pop_locked(&unbuilt[class]);
+
+    *error = 0;
+    if (!thread)
+        thread = table_new(error);
+    leave(self);
+    if (!thread)
+        return NULL;
+    thread->class = (uint8_t)class;
+    *error = complete(thread, class);
+    if (!*error)
+        return thread;
+    self = enter();
+    push_locked(&unbuilt[class], thread);
+    leave(self);
+    return NULL;
+}
+
+/* A thread that ran elsewhere, or was parked, is gone, and its TLS block may be half way through malloc: neither is used again. */
+static void lose(struct thread *thread)
+{
+    uint64_t generation = atomic_load(&thread->life) >> 32;
+
+    atomic_store(&thread->life, generation << 32 | LIFE_FREE);
+    atomic_store(&thread->state, THREAD_LOST);
+}
+
+void pool_fork_reset(const struct thread *survivor)
+{
+    pool_lock.word = 0;
+    for (unsigned class = 0; class < STACK_CLASSES; class++)
+        pool[class] = unbuilt[class] = NULL;
+    for (uint32_t index = 0; index < table_count(); index++) {
+        struct thread *thread = table_at(index);
+        if (thread == survivor)
+            continue;
+        if (atomic_load(&thread->state) == THREAD_FREE && thread->stack_top)
+            push(&pool[thread->class], thread);
+        else
+            lose(thread);
+    }
+}

@@ -1,0 +1,30 @@
+/*
+ * The pool: threads that have ended, kept whole (structure, stack, TLS block) for the next of their stack's size.
+ *
+ * Each processor keeps a bucket of the default size, and exchanges half a bucket with the pool at a time, so creating and ending
+ * threads takes no lock in the common case.
+ */
+#ifndef POOL_H
+#define POOL_H
+
+#include "core/thread.h"
+
+/* A thread that has been used before, or NULL.  proc may be NULL. */
+struct thread *pool_take(struct proc *proc, unsigned class);
+
+/* A new one.  Calls malloc: at depth 0.  NULL with EAGAIN or ENOMEM. */
+struct thread *pool_build(unsigned class, int *error);
+
+/* The thread has ended, off its stack, and nobody can name it any more.  proc may be NULL. */
+void pool_release(struct proc *proc, struct thread *thread);
+
+/* The processor's bucket goes to the pool. */
+void pool_flush(struct proc *proc);
+
+/* In the child of a fork: keep what was in the pool, and give up every thread but the survivor. */
+void pool_fork_reset(const struct thread *survivor);
+
+/* Stacks in use or kept. */
+uint64_t pool_stacks(void);
+
+#endif

@@ -1,0 +1,372 @@
+/*
+ * Preemption: the tick's handler, and the judgement that it makes.
+ *
+ * The handler runs on the interrupted thread's stack and switches inside the handler: the kernel's frame holds every
+ * register, and the thread resumes by returning from it, on whatever worker that is.  There is no rule about where
+ * the program counter is: every thread has a libc of its own.  Rejected: preempting only outside libc (a thread that holds
+ * a libc lock and calls back into the program was then never preempted), and switching after the handler by rewriting the
+ * interrupted context (the vector registers would have to be saved by hand).
+ *
+ * The signal stays blocked in the handler, else ticks nest until the stack overflows.  So a worker whose thread was
+ * preempted has it blocked: a thread that was itself preempted opens it by its own sigreturn, any other one by a system
+ * call (tick_unblock), which also restores the mask the program started with.
+ *
+ * A tick at depth > 0 is noted in the worker, not in the thread: the thread may be leaving.  Whoever lowers its depth to 0 next on that worker
+ * takes it, and it is judged anew then.
+ *
+ * The judgement.  A slice begins when a thread comes from the ring; threads reached through runnext or `woken` continue
+ * it.  As switches do not read the clock, a slice that nobody has timed yet begins at the first tick that sees it.
+ * A thread whose deadline has come runs at once when it has used less of the processor lately than the one it
+ * interrupts, which then continues its slice.  "Lately": a thread's use is halved every 67 ms.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "core/program_signal.h"
+#include "core/sched.h"
+#include "core/table.h"
+#include "core/tick.h"
+
+enum { QUIET_TICKS = 3, USE_HALVES_SHIFT = 26 };
+
+/* The process ends: ticks are ignored from here on. */
+static volatile bool stopped;
+
+/* What the program had when it started, the tick's signal open: the mask of a worker between threads. */
+static sigset_t open_mask;
+
+static uint64_t slice_ns(const struct thread *thread)
+{
+    unsigned own_us = atomic_load_explicit(&thread->slice_us, memory_order_relaxed);
+
+    return (own_us ? own_us : settings.slice_us) * NS_PER_US;
+}
+
+/* What the thread has used of its processor lately, in ns. */
+static uint64_t recent_use(struct thread *thread, uint64_t now)
+{
+    uint64_t epoch = now >> USE_HALVES_SHIFT, past = epoch - thread->used_epoch;
+
+    thread->used_ns = past < 64 ? thread->used_ns >> past : 0;
+    thread->used_epoch = epoch;
+    return thread->used_ns;
+}
+
+static void charge(struct proc *proc, struct thread *thread, uint64_t now)
+{
+    recent_use(thread, now);
+    thread->used_ns += now - proc->accounted;
+    proc->accounted = now;
+}
+
+bool somebody_waits(const struct proc *proc)
+{
+    return proc->woken.head || !runq_empty(proc) || global_count() > 0;
+}
+
+void tick_need(struct proc *proc, uint64_t deadline)
+{
+    if (!settings.preempt || deadline >= proc->armed)
+        return;
+    proc->armed = deadline;
+    tick_set(atomic_load_explicit(&proc->worker, memory_order_relaxed), deadline);
+}
+
+void slice_begin(struct proc *proc, struct thread *thread, uint64_t now)
+{
+    proc->slice_end = now + slice_ns(thread);
+    proc->slice_unknown = false;
+    if (atomic_load_explicit(&proc->ticking, memory_order_relaxed))
+        tick_need(proc, proc->slice_end);
+}
+
+void slice_watch(struct proc *proc)
+{
+    proc->quiet_ticks = 0;
+    atomic_store_explicit(&proc->ticking, true, memory_order_relaxed);
+    slice_begin(proc, self_thread, clock_now());
+}
+
+/*
+ * Nobody has waited for some ticks: stop them.  A kernel thread that pushes to the global queue looks at `ticking` after its push, we at
+ * the queue after our store; one of the two sees the other.
+ */
+static void stop_ticking(struct proc *proc)
+{
+    if (++proc->quiet_ticks < QUIET_TICKS)
+        return;
+    atomic_store(&proc->ticking, false);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (global_count() > 0)
+        atomic_store(&proc->ticking, true);
+}
+
+/* Set the next tick, for the slice of the thread that runs from now on and for the deadlines of those who sleep. */
+static void set_next_tick(struct proc *proc, const struct thread *runs, uint64_t now)
+{
+    if (somebody_waits(proc)) {
+        proc->quiet_ticks = 0;
+        atomic_store_explicit(&proc->ticking, true, memory_order_relaxed);
+    } else if (atomic_load_explicit(&proc->ticking, memory_order_relaxed)) {
+        stop_ticking(proc);
+    }
+    if (atomic_load_explicit(&proc->ticking, memory_order_relaxed)) {
+        if (proc->slice_end <= now)
+            proc->slice_end = now + slice_ns(runs);
+        tick_need(proc, proc->slice_end);
+    }
+    tick_need(proc, atomic_load_explicit(&proc->first_deadline, memory_order_relaxed));
+}
+
+/* Threads that were to run at once lose that right: to the ring, in order. */
+static void flush_woken(struct proc *proc, struct run_list *woken)
+{
+    struct thread *thread;
+
+    while ((thread = run_list_pop(woken)))
+        runq_push(proc, thread);
+}
+
+static void append_all(struct run_list *to, struct run_list *from)
+{
+    struct thread *thread;
+
+    while ((thread = run_list_pop(from)))
+        run_list_append(to, thread);
+}
+
+/* The thread that made room for woken ones goes on after them, or on another processor that has nothing to do. */
+static void after_displaced(struct thread *left, void *arg)
+{
+    struct proc *proc = left->worker->proc;
+
+    (void)arg;
+    atomic_store_explicit(&left->state, THREAD_READY, memory_order_relaxed);
+    if (sched_shared && procs_idle())
+        runq_push(proc, left);
+    else
+        run_list_append(&proc->woken, left);
+    wake_for(proc);
+}
+
+static void after_slice(struct thread *left, void *arg)
+{
+    after_requeue(left, arg);
+    wake_for(left->worker->proc);
+}
+
+/* Whose turn it is: NULL for the thread that runs. */
+static struct thread *elect(struct proc *proc, struct thread *self, uint64_t now, struct run_list *woken, bool *slice_over)
+{
+    *slice_over = now >= proc->slice_end && !proc->slice_unknown;
+    if (atomic_load_explicit(&proc->retired, memory_order_relaxed)) {
+        flush_woken(proc, woken);
+        *slice_over = true;
+        return &self->worker->own;
+    }
+    if (proc->slice_unknown) {
+        proc->slice_unknown = false;
+        proc->slice_end = now + slice_ns(self);
+    }
+    if (*slice_over)
+        flush_woken(proc, &proc->woken);
+    if (woken->head && (*slice_over || recent_use(woken->head, now) < recent_use(self, now)))
+        append_all(&proc->woken, woken);
+    else
+        flush_woken(proc, woken);
+    if (*slice_over && somebody_waits(proc)) {
+        struct thread *next = choose_ready(proc);
+        proc->slice_unknown = false;
+        if (next)
+            proc->slice_end = now + slice_ns(next);
+        return next;
+    }
+    return run_list_pop(&proc->woken);
+}
+
+/* A tick has come, at depth 1: who runs now? */
+static void judge(struct thread *self)
+{
+    struct worker *worker = self->worker;
+    struct proc *proc = worker->proc;
+    struct run_list woken = {NULL, NULL};
+    bool slice_over;
+
+    worker->tick_pending = false;
+    if (!proc)
+        return;
+    uint64_t now = clock_now();
+    proc->armed = NEVER;
+    charge(proc, self, now);
+    if (atomic_load_explicit(&proc->first_deadline, memory_order_relaxed) <= now)
+        timers_expire(proc, now, &woken);
+    struct thread *next = elect(proc, self, now, &woken, &slice_over);
+    set_next_tick(proc, next ? next : self, now);
+    if (!next) {
+        wake_for(proc);
+        return;
+    }
+    count_up(&proc->count.preemptions);
+    if (!slice_over)
+        count_up(&proc->count.wakeup_preemptions);
+    switch_to(self, next, slice_over ? after_slice : after_displaced, NULL);
+}
+
+/* A signal of the program's that was held back (program_signal.c) comes when the worker opens it, at depth 0. */
+void preempt_deferred(struct thread *self)
+{
+    bool blocked;
+
+    do {
+        self->depth++;
+        compiler_barrier();
+        judge(self);
+        blocked = self->worker->tick_blocked;
+        compiler_barrier();
+        self->depth--;
+        compiler_barrier();
+        if (blocked) /* so no tick can have moved the thread since */
+            tick_unblock(self->worker);
+    } while (self->worker->tick_pending && self->depth == 0);
+}
+
+static bool on_own_stack(const struct thread *self, const void *ucontext)
+{
+    return !self->stack.low || arch_ucontext_sp(ucontext) - (uintptr_t)self->stack.low < self->stack.bytes;
+}
+
+/*
+ * Preempt the interrupted thread.  It may come back on another worker.  Its own sigreturn opens the signal there, so
+ * the worker is said to be open before the depth is 0; a tick that is noted after all came because it was open
+ * already, and is judged before the handler ends.
+ */
+static void preempt_in_handler(struct thread *self, ucontext_t *ucontext)
+{
+    const bool nested = self->in_tick;
+
+    self->worker->tick_blocked = true;
+    do {
+        self->depth++;
+        self->in_tick = true;
+        compiler_barrier();
+        do
+            judge(self);
+        while (self->worker->tick_pending);
+        self->in_tick = nested;
+        self->worker->tick_blocked = false;
+        ucontext->uc_stack = self->worker->altstack;
+        compiler_barrier();
+        self->depth--;
+        compiler_barrier();
+    } while (self->worker->tick_pending);
+}
+
+static void on_tick(int signal, siginfo_t *info, void *ucontext)
+{
+    struct thread *self = self_thread;
+
+    if (unlikely(!tick_is_ours(info))) {
+        program_signal(signal, info, ucontext);
+        return;
+    }
+    if (!self || stopped)
+        return;
+    struct proc *proc = self->worker->proc;
+    if (proc)
+        count_up(&proc->count.ticks);
+    if (self->depth > 0) {
+        self->worker->tick_pending = true;
+        if (proc)
+            count_up(&proc->count.deferred);
+        return;
+    }
+    if (!proc)
+        return;
+    int saved_errno = errno;
+    if (on_own_stack(self, ucontext)) {
+        preempt_in_handler(self, ucontext);
+    } else { /* a handler of the program's on its alternate stack: later */
+        proc->armed = NEVER;
+        tick_need(proc, clock_now() + slice_ns(self));
+    }
+    errno = saved_errno;
+}
+
+void tick_unblock(struct worker *worker)
+{
+    worker->tick_blocked = false;
+    pthread_sigmask(SIG_SETMASK, &open_mask, NULL);
+}
+
+void preempt_stop(void)
+{
+    stopped = true;
+}
+
+int preempt_init(void)
+{
+    struct sigaction action;
+    sigset_t tick;
+
+    sigemptyset(&tick);
+    sigaddset(&tick, settings.signal);
+    pthread_sigmask(SIG_UNBLOCK, &tick, NULL);
+    pthread_sigmask(SIG_SETMASK, NULL, &open_mask);
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = on_tick;
+    action.sa_flags = SA_SIGINFO | SA_RESTART;
+    sigemptyset(&action.sa_mask);
+    return program_signal_init(settings.signal, &action);
+}
+
+void green_safepoint(void)
+{
+    struct thread *self = enter();
+
+    if (self)
+        leave(self);
+}
+
+void green_critical_enter(void)
+{
+    enter();
+}
+
+void green_critical_leave(void)
+{
+    struct thread *self = self_thread;
+
+    if (self && self->depth > 0)
+        leave(self);
+}
+
+int green_setslice_np(green_t id, unsigned slice_us)
+{
+    struct thread *self = enter(), *thread;
+
+    if (!self)
+        return ENOMEM;
+    int error = 0;
+    if (slice_us != 0 && (slice_us < SLICE_MIN_US || slice_us > SLICE_MAX_US))
+        error = EINVAL;
+    else if (!(thread = table_find(id)))
+        error = ESRCH;
+    else
+        atomic_store_explicit(&thread->slice_us, slice_us, memory_order_relaxed);
+    leave(self);
+    return error;
+}
+
+int green_getslice_np(green_t id, unsigned *slice_us)
+{
+    struct thread *self = enter();
+
+    if (!self)
+        return ENOMEM;
+    const struct thread *thread = table_find(id);
+    if (thread && slice_us)
+        *slice_us = atomic_load_explicit(&thread->slice_us, memory_order_relaxed);
+    leave(self);
+    return !slice_us ? EINVAL : thread ? 0 : ESRCH;
+}

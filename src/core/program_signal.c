@@ -1,0 +1,153 @@
+/* The program's action for the tick's signal.  See program_signal.h. */
+#include "core/program_signal.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "core/sched.h"
+#include "mem/interpose.h"
+
+static _Atomic int taken_signal; /* 0: none yet */
+
+/*
+ * The program's action: read in a signal handler while another kernel thread may write.  A version is odd during a write;
+ * a reader that sees it change reads again.  The writer has all signals blocked, so a reader waits for another kernel thread only.
+ */
+static struct sigaction program_action;
+static _Atomic unsigned program_version;
+
+static struct sigaction read_action(void)
+{
+    struct sigaction action;
+    unsigned before;
+
+    do {
+        while ((before = atomic_load(&program_version)) & 1)
+            arch_pause();
+        action = program_action;
+        atomic_thread_fence(memory_order_acquire);
+    } while (atomic_load(&program_version) != before);
+    return action;
+}
+
+static void write_action(const struct sigaction *action)
+{
+    sigset_t all, mask;
+    unsigned even;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &mask);
+    do
+        even = atomic_load(&program_version) & ~1U;
+    while (!atomic_compare_exchange_weak(&program_version, &even, even + 1));
+    program_action = *action;
+    atomic_store(&program_version, even + 2);
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+}
+
+int program_signal_init(int signal, const struct sigaction *tick_action)
+{
+    struct sigaction before;
+
+    if (REAL(sigaction)(signal, tick_action, &before) != 0)
+        return errno;
+    write_action(&before);
+    atomic_store(&taken_signal, signal);
+    return 0;
+}
+
+/* End the process as the default action does. */
+static void default_action(int signal)
+{
+    struct sigaction action;
+    sigset_t mask;
+
+    memset(&action, 0, sizeof action);
+    action.sa_handler = SIG_DFL;
+    REAL(sigaction)(signal, &action, NULL);
+    raise(signal);
+    sigemptyset(&mask);
+    sigaddset(&mask, signal);
+    pthread_sigmask(SIG_UNBLOCK, &mask, NULL);
+}
+
+/*
+ * The thread is inside the runtime, whose locks the handler may need: queue the signal again, blocked from the handler's
+ * return on, so that it comes when leave() or a switch opens the signal.
+ */
+static bool postponed(int signal, siginfo_t *info, ucontext_t *interrupted)
+{
+    struct thread *self = self_thread;
+
+    if (!self || self->depth == 0 || self->worker->own_safe)
+        return false;
+    syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), signal, info);
+    sigaddset(&interrupted->uc_sigmask, signal);
+    self->worker->tick_blocked = true;
+    self->worker->tick_pending = true;
+    return true;
+}
+
+void program_signal(int signal, siginfo_t *info, void *ucontext)
+{
+    struct sigaction action = read_action();
+
+    if (action.sa_handler == SIG_IGN)
+        return;
+    if (action.sa_handler == SIG_DFL) {
+        default_action(signal);
+        return;
+    }
+    if (postponed(signal, info, ucontext))
+        return;
+    if (action.sa_flags & (int)SA_RESETHAND)
+        write_action(&(struct sigaction){.sa_handler = SIG_DFL});
+    sigset_t mask;
+    int saved_errno = errno;
+    pthread_sigmask(SIG_BLOCK, &action.sa_mask, &mask);
+    if (action.sa_flags & SA_SIGINFO)
+        action.sa_sigaction(signal, info, ucontext);
+    else
+        action.sa_handler(signal);
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    errno = saved_errno;
+}
+
+/* In place of libc's. */
+GREEN_API int sigaction(int signal, const struct sigaction *action, struct sigaction *before)
+{
+    if (signal != atomic_load(&taken_signal) || signal == 0)
+        return REAL(sigaction)(signal, action, before);
+    struct sigaction old = read_action();
+    if (action)
+        write_action(action);
+    if (before)
+        *before = old;
+    return 0;
+}
+
+static sighandler_t set_handler(int signal, sighandler_t handler, int flags)
+{
+    struct sigaction action, before;
+
+    memset(&action, 0, sizeof action);
+    action.sa_handler = handler;
+    action.sa_flags = flags;
+    sigemptyset(&action.sa_mask);
+    return sigaction(signal, &action, &before) == 0 ? before.sa_handler : SIG_ERR;
+}
+
+GREEN_API sighandler_t signal(int signal_number, sighandler_t handler)
+{
+    return set_handler(signal_number, handler, SA_RESTART);
+}
+
+/* What signal() is in a program compiled for System V or strict POSIX. */
+GREEN_API sighandler_t __sysv_signal(int signal_number, sighandler_t handler)
+{
+    return set_handler(signal_number, handler, (int)(SA_RESETHAND | SA_NODEFER));
+}

@@ -1,0 +1,243 @@
+/*
+ * Run queues: a ring for each processor, a global list for what does not fit or belongs to nobody.
+ *
+ * The ring's owner alone pushes, at the tail, and publishes by a release store; whoever takes (the owner one, a thief half)
+ * moves the head by compare and swap.  With one processor nobody else takes, and the owner moves the head plainly: that
+ * is what sched_shared says.  It turns true before a second processor first runs, on the first processor itself, so
+ * never in the middle of its owner's taking.
+ *
+ * runnext holds the thread that was readied last.  It runs when the running thread parks, within the same slice, so that two
+ * threads that hand work to each other do not wait for everybody else at each exchange, and a chain of such threads is
+ * still bounded by one slice.
+ */
+#include "core/sched.h"
+
+bool sched_shared;
+struct lock sched_lock;
+
+/* Guarded by sched_lock; the count is read without. */
+static struct run_list global;
+static _Atomic unsigned global_length;
+
+static struct thread *ring_at(const struct proc *proc, uint32_t at)
+{
+    return atomic_load_explicit(&proc->ring[at % RING], memory_order_relaxed);
+}
+
+static void ring_put(struct proc *proc, uint32_t at, struct thread *thread)
+{
+    atomic_store_explicit(&proc->ring[at % RING], thread, memory_order_relaxed);
+}
+
+static bool ring_move_head(struct proc *proc, uint32_t head, uint32_t count)
+{
+    if (!sched_shared) {
+        atomic_store_explicit(&proc->head, head + count, memory_order_relaxed);
+        return true;
+    }
+    return atomic_compare_exchange_strong_explicit(&proc->head, &head, head + count, memory_order_acq_rel,
+                                                   memory_order_relaxed);
+}
+
+void run_list_append(struct run_list *list, struct thread *thread)
+{
+    thread->next = NULL;
+    if (list->head)
+        list->tail->next = thread;
+    else
+        list->head = thread;
+    list->tail = thread;
+}
+
+struct thread *run_list_pop(struct run_list *list)
+{
+    struct thread *thread = list->head;
+
+    if (thread)
+        list->head = thread->next;
+    return thread;
+}
+
+void global_push(struct run_list *list, unsigned count)
+{
+    if (!list->head)
+        return;
+    lock_acquire(&sched_lock, RANK_SCHED);
+    if (global.head)
+        global.tail->next = list->head;
+    else
+        global.head = list->head;
+    global.tail = list->tail;
+    atomic_fetch_add_explicit(&global_length, count, memory_order_relaxed);
+    lock_release(&sched_lock, RANK_SCHED);
+}
+
+void global_push_one(struct thread *thread)
+{
+    struct run_list one = {NULL, NULL};
+
+    run_list_append(&one, thread);
+    global_push(&one, 1);
+}
+
+/* In the child of a fork: whom it held is gone. */
+void global_forget(void)
+{
+    global = (struct run_list){NULL, NULL};
+    atomic_store(&global_length, 0);
+    sched_lock.word = 0;
+}
+
+unsigned global_count(void)
+{
+    return atomic_load_explicit(&global_length, memory_order_relaxed);
+}
+
+/* The first of a fair share; the rest of the share goes to the processor's ring. */
+struct thread *global_take(struct proc *proc)
+{
+    if (global_count() == 0)
+        return NULL;
+    lock_acquire(&sched_lock, RANK_SCHED);
+    unsigned length = global_count(), share = length / procs_count() + 1;
+    if (share > length)
+        share = length;
+    if (share > RING / 2)
+        share = RING / 2;
+    struct thread *first = share > 0 ? run_list_pop(&global) : NULL;
+    uint32_t tail = atomic_load_explicit(&proc->tail, memory_order_relaxed);
+    uint32_t room = RING - (tail - atomic_load_explicit(&proc->head, memory_order_acquire));
+    if (share > room + 1)
+        share = room + 1;
+    for (unsigned i = 1; i < share; i++)
+        ring_put(proc, tail++, run_list_pop(&global));
+    atomic_fetch_sub_explicit(&global_length, share, memory_order_relaxed);
+    lock_release(&sched_lock, RANK_SCHED);
+    atomic_store_explicit(&proc->tail, tail, memory_order_release);
+    return first;
+}
+
+/* The ring is full: half of it and the newcomer go to the global queue.  False when a thief made room meanwhile. */
+static bool ring_overflow(struct proc *proc, uint32_t head, struct thread *thread)
+{
+    struct run_list half = {NULL, NULL};
+    struct thread *moved[RING / 2];
+
+    for (uint32_t i = 0; i < RING / 2; i++)
+        moved[i] = ring_at(proc, head + i);
+    if (!ring_move_head(proc, head, RING / 2))
+        return false;
+    for (uint32_t i = 0; i < RING / 2; i++)
+        run_list_append(&half, moved[i]);
+    run_list_append(&half, thread);
+    global_push(&half, RING / 2 + 1);
+    return true;
+}
+
+void runq_push(struct proc *proc, struct thread *thread)
+{
+    for (;;) {
+        uint32_t tail = atomic_load_explicit(&proc->tail, memory_order_relaxed);
+        uint32_t head = atomic_load_explicit(&proc->head, memory_order_acquire);
+        if (likely(tail - head < RING)) {
+            ring_put(proc, tail, thread);
+            atomic_store_explicit(&proc->tail, tail + 1, memory_order_release);
+            return;
+        }
+        if (ring_overflow(proc, head, thread))
+            return;
+    }
+}
+
+struct thread *runq_pop(struct proc *proc)
+{
+    for (;;) {
+        uint32_t head = atomic_load_explicit(&proc->head, memory_order_acquire);
+        if (head == atomic_load_explicit(&proc->tail, memory_order_relaxed))
+            return NULL;
+        struct thread *thread = ring_at(proc, head);
+        if (likely(ring_move_head(proc, head, 1)))
+            return thread;
+    }
+}
+
+static struct thread *exchange_next(struct proc *proc, struct thread *thread)
+{
+    struct thread *old = atomic_load_explicit(&proc->runnext, memory_order_relaxed);
+
+    if (sched_shared)
+        return atomic_exchange_explicit(&proc->runnext, thread, memory_order_acq_rel);
+    atomic_store_explicit(&proc->runnext, thread, memory_order_relaxed);
+    return old;
+}
+
+void runq_push_next(struct proc *proc, struct thread *thread)
+{
+    struct thread *displaced = exchange_next(proc, thread);
+
+    if (displaced)
+        runq_push(proc, displaced);
+}
+
+struct thread *runq_take_next(struct proc *proc)
+{
+    if (!atomic_load_explicit(&proc->runnext, memory_order_relaxed))
+        return NULL;
+    return exchange_next(proc, NULL);
+}
+
+bool ring_empty(const struct proc *proc)
+{
+    return atomic_load_explicit(&proc->head, memory_order_acquire) == atomic_load_explicit(&proc->tail, memory_order_acquire);
+}
+
+bool runq_empty(const struct proc *proc)
+{
+    return ring_empty(proc) && !atomic_load_explicit(&proc->runnext, memory_order_acquire);
+}
+
+static struct thread *steal_next(struct proc *victim)
+{
+    struct thread *thread = atomic_load_explicit(&victim->runnext, memory_order_acquire);
+
+    if (thread && atomic_compare_exchange_strong_explicit(&victim->runnext, &thread, NULL, memory_order_acq_rel,
+                                                          memory_order_relaxed))
+        return thread;
+    return NULL;
+}
+
+/* The thief's ring is empty, or it would not steal. */
+struct thread *runq_steal(struct proc *thief, struct proc *victim, bool next_too)
+{
+    uint32_t tail = atomic_load_explicit(&thief->tail, memory_order_relaxed);
+
+    for (;;) {
+        uint32_t head = atomic_load_explicit(&victim->head, memory_order_acquire);
+        uint32_t waiting = atomic_load_explicit(&victim->tail, memory_order_acquire) - head;
+        uint32_t half = waiting - waiting / 2;
+        if (waiting == 0)
+            return next_too ? steal_next(victim) : NULL;
+        if (waiting > RING) /* the head moved between the two loads */
+            continue;
+        for (uint32_t i = 0; i < half; i++)
+            ring_put(thief, tail + i, ring_at(victim, head + i));
+        if (!ring_move_head(victim, head, half))
+            continue;
+        struct thread *last = ring_at(thief, tail + half - 1);
+        atomic_store_explicit(&thief->tail, tail + half - 1, memory_order_release);
+        return last;
+    }
+}
+
+void runq_drain(struct proc *proc)
+{
+    struct run_list all = {NULL, NULL};
+    struct thread *thread;
+    unsigned count = 0;
+
+    while ((thread = run_list_pop(&proc->woken)) || (thread = runq_take_next(proc)) || (thread = runq_pop(proc))) {
+        run_list_append(&all, thread);
+        count++;
+    }
+    global_push(&all, count);
+}

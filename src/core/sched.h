@@ -1,0 +1,200 @@
+/*
+ * The scheduler inside: entering and leaving the runtime, choosing who runs, parking and readying.
+ *
+ * Rules.  Runtime code runs at depth > 0: every call raises it first (enter) and lowers it last (leave), and leaving is
+ * a safe point.  Only dispatch.c chooses; only park() and ready() move a thread between running and waiting.
+ */
+#ifndef SCHED_H
+#define SCHED_H
+
+#include <green/sched.h>
+
+#include "core/thread.h"
+
+/* Settings, constant after the start but for procs. */
+struct settings {
+    unsigned procs;
+    unsigned slice_us;
+    bool preempt;
+    bool monitor;   /* the tick source: the monitor, or a timer for each worker */
+    int signal;
+    unsigned class; /* the default stack's */
+    size_t stack_bytes;
+    int tls; /* enum tls_choice */
+};
+extern struct settings settings;
+
+/* Several processors take from each other's queues: their fast paths need atomic operations. */
+extern bool sched_shared;
+
+/*
+ * Enter the runtime.  NULL when the calling kernel thread could not be taken in for want of memory.  The first entry of all starts
+ * the library.
+ */
+struct thread *enter_slow(void);
+static inline struct thread *enter(void)
+{
+    struct thread *self = self_thread;
+
+    if (unlikely(!self))
+        self = enter_slow();
+    if (likely(self))
+        self->depth++;
+    compiler_barrier();
+    return self;
+}
+
+/* Take the tick that was noted. */
+void preempt_deferred(struct thread *self);
+
+static inline void leave(struct thread *self)
+{
+    compiler_barrier();
+    self->depth--;
+    compiler_barrier();
+    if (unlikely(self->worker->tick_pending) && self->depth == 0)
+        preempt_deferred(self);
+}
+
+/* dispatch.c */
+
+/* Leave the processor to `next`; `after` is called with self once self is off its stack.  Returns when self runs again. */
+void switch_to(struct thread *self, struct thread *next, after_fn *after, void *arg);
+/* The first act of a thread that never ran, in place of the rest of switch_to(). */
+void switch_arrived(struct thread *self);
+/* Who runs next on the worker's processor: a ready thread, or the worker's own context. */
+struct thread *choose(struct worker *worker);
+/* For a worker's own context: NULL instead. */
+struct thread *choose_ready(struct proc *proc);
+/* Put the thread that left at the tail of its processor's queue. */
+void after_requeue(struct thread *left, void *arg);
+void after_nothing(struct thread *left, void *arg);
+
+/*
+ * Park self until ready() or its deadline.  Its wake is WAITING, set under `lock` together with its place in a queue,
+ * or without a lock when only the deadline can end the wait.  The lock is released once self can be resumed.
+ * Returns WAKE_READY or WAKE_TIMEOUT; on a timeout self may still be on its wait queue.
+ */
+enum wake park(struct thread *self, struct lock *lock, enum lock_rank rank);
+
+/* Announce a wait; before it is put on a queue. */
+static inline void park_prepare(struct thread *self, uint64_t deadline)
+{
+    self->deadline = deadline;
+    atomic_store_explicit(&self->wake, WAKE_WAITING, memory_order_relaxed);
+}
+
+/*
+ * Claim a waiter: true for whoever shall ready() it.  Without a deadline there is no rival but the holders of its
+ * queue's lock, who take turns.
+ */
+static inline bool park_claim(struct thread *waiter, enum wake how)
+{
+    uint32_t waiting = WAKE_WAITING;
+
+    if (waiter->deadline == NEVER) {
+        atomic_store_explicit(&waiter->wake, how, memory_order_relaxed);
+        return true;
+    }
+    return atomic_compare_exchange_strong_explicit(&waiter->wake, &waiting, how, memory_order_acq_rel,
+                                                   memory_order_relaxed);
+}
+
+/* Make a claimed thread run: soon, in the slice of the caller ... */
+void ready(struct thread *self, struct thread *thread);
+/* ... or in its turn, for one of many. */
+void ready_last(struct thread *self, struct thread *thread);
+
+/* runq.c */
+void runq_push(struct proc *proc, struct thread *thread);
+void runq_push_next(struct proc *proc, struct thread *thread);
+struct thread *runq_take_next(struct proc *proc);
+struct thread *runq_pop(struct proc *proc);
+bool runq_empty(const struct proc *proc);
+bool ring_empty(const struct proc *proc);
+/* Take half of another's ring; one of them is returned, the rest is in the thief's. */
+struct thread *runq_steal(struct proc *thief, struct proc *victim, bool next_too);
+void run_list_append(struct run_list *list, struct thread *thread);
+struct thread *run_list_pop(struct run_list *list);
+void global_push(struct run_list *list, unsigned count);
+void global_push_one(struct thread *thread);
+void global_forget(void);
+struct thread *global_take(struct proc *proc);
+unsigned global_count(void);
+/* Everything that waits on a processor goes to the global queue. */
+void runq_drain(struct proc *proc);
+
+extern struct lock sched_lock;
+
+/* worker.c: the worker's own context */
+void worker_run(void);
+bool procs_idle(void);
+/* A thread was made ready (on that processor's queue, or NULL: the global one): make somebody see it in time. */
+void wake_for(struct proc *pushed_to);
+/* Make a processor's worker look around, asleep or busy. */
+void proc_kick(struct proc *proc);
+/* With the sched lock held: a worker that waits for a processor (or NULL), and giving it one. */
+struct worker *spare_take(void);
+void worker_give(struct worker *worker, struct proc *proc);
+void idle_forget(void);
+
+/* worker_thread.c: the kernel thread under it */
+/* Make the calling kernel thread a worker that holds proc, with a context of its own that has never run.  0 or an error. */
+int worker_adopt(struct proc *proc, struct worker **worker);
+/* A new kernel thread for proc.  Calls pthread_create: at depth 0.  0, EAGAIN, ENOMEM. */
+int worker_spawn(struct proc *proc);
+struct worker *workers_all(void);
+unsigned workers_count(void);
+void workers_forget(void);
+
+/* procs.c: the set of processors */
+struct proc *proc_at(unsigned index);
+unsigned procs_count(void);
+/* Set their number.  With fewer, the rest retire themselves; for more, procs_start_missing() follows at depth 0.  0, ENOMEM. */
+int procs_set(unsigned count);
+/* Give workers to processors that have none. */
+int procs_start_missing(void);
+extern _Atomic bool procs_missing;
+/* By its worker: the processor leaves service, unless it has been wanted again meanwhile. */
+void proc_retire(struct worker *worker);
+void procs_fork_reset(void);
+
+/* timer.c: deadlines of parked threads. */
+void timer_add(struct proc *proc, struct thread *thread);
+void timer_cancel(struct thread *thread);
+/* Ready all whose time has come; true if there were any.  They are appended to `woken`. */
+bool timers_expire(struct proc *proc, uint64_t now, struct run_list *woken);
+void timers_move(struct proc *from, struct proc *to);
+
+/* preempt.c */
+enum { SLICE_MIN_US = 100, SLICE_MAX_US = 10000000 };
+int preempt_init(void);
+void preempt_stop(void);
+/* Somebody waits: watch the slice of the thread that runs. */
+void slice_watch(struct proc *proc);
+/* The processor begins to run threads at `now`. */
+void slice_begin(struct proc *proc, struct thread *thread, uint64_t now);
+/* A tick must come at that time at the latest. */
+void tick_need(struct proc *proc, uint64_t deadline);
+void tick_unblock(struct worker *worker);
+bool somebody_waits(const struct proc *proc);
+
+/* foreign.c */
+struct thread *foreign_adopt(void);
+enum wake foreign_park(struct thread *self, struct lock *lock, enum lock_rank rank);
+void foreign_ready(struct thread *thread);
+void foreign_exit(void *result) __attribute__((noreturn));
+
+void foreign_init(void);
+void foreign_fork_reset(void);
+
+/* lifecycle.c */
+uint64_t threads_created(void);
+uint64_t threads_live(void);
+void threads_fork_reset(void);
+/* Give a structure a new life: a new id, joinable or detached. */
+void life_begin(struct thread *thread, bool detached);
+/* Nobody can name it any more. */
+void life_end(struct thread *thread);
+
+#endif

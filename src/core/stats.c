@@ -1,0 +1,41 @@
+/* The counters, summed over the processors that ever were. */
+#include <string.h>
+
+#include <green/sched.h>
+
+#include "core/pool.h"
+#include "core/sched.h"
+#include "core/tick.h"
+#include "mem/tls.h"
+
+void green_stats(struct green_stats *stats)
+{
+    if (!stats)
+        return;
+    memset(stats, 0, sizeof *stats);
+    for (unsigned i = 0; i < PROCS_MAX && proc_at(i); i++) {
+        const struct proc *proc = proc_at(i);
+        stats->switches += atomic_load(&proc->dispatches);
+        stats->preemptions += atomic_load(&proc->count.preemptions);
+        stats->wakeup_preemptions += atomic_load(&proc->count.wakeup_preemptions);
+        stats->ticks += atomic_load(&proc->count.ticks);
+        stats->ticks_deferred += atomic_load(&proc->count.deferred);
+        stats->steals += atomic_load(&proc->count.steals);
+        stats->idles += atomic_load(&proc->count.idles);
+    }
+    stats->threads_created = threads_created();
+    stats->threads_live = proc_at(0) ? threads_live() : 0;
+    stats->stacks_mapped = pool_stacks();
+    stats->workers = workers_count();
+    stats->procs = procs_count();
+}
+
+const char *green_tls_provider(void)
+{
+    return tls_provider_name();
+}
+
+const char *green_tick_source(void)
+{
+    return tick_source_name();
+}

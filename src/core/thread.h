@@ -1,0 +1,185 @@
+/*
+ * Threads, processors and workers: what they are and who may touch what.
+ *
+ * A thread's state says where it is and who owns its stack:
+ *
+ *   state     on which queue                          stack, context and plain fields belong to   leaves it by
+ *   FREE      a bucket or the pool                    whoever holds it                            green_create
+ *   READY     one run queue                           nobody; context is complete                 dispatch
+ *   RUNNING   none                                    its worker                                  yield, park, exit, tick
+ *   PARKED    at most one wait queue and one heap     nobody; context is complete                 ready()
+ *   EXITED    none                                    nobody; the result waits for its joiner     join, detach
+ *   LOST      none: it ran elsewhere at a fork        nobody, in this process                     never
+ *
+ * The state is for people and assertions; the scheduler goes by the queues.  A thread that has given its processor up but still stands
+ * on its stack is in nobody's reach: what makes it reachable (its place on a queue, its wait queue's lock) is handed to the thread
+ * that runs next, which does it once the stack is left: `worker->after`.  This is Linux's finish_task_switch; marking
+ * the thread and letting others spin until it is off its stack was rejected, since a preempted spinner costs a slice.
+ *
+ * depth counts the reasons why its thread must not be preempted: the runtime itself, and the program's critical
+ * sections.  Plain, written by its thread alone; a signal handler on the same kernel thread reads it.
+ */
+#ifndef THREAD_H
+#define THREAD_H
+
+#include <stdatomic.h>
+
+#include <signal.h>
+
+#include <green.h>
+
+#include "base/base.h"
+#include "base/heap.h"
+#include "base/lock.h"
+#include "mem/stack.h"
+
+enum thread_state { THREAD_FREE, THREAD_READY, THREAD_RUNNING, THREAD_PARKED, THREAD_EXITED, THREAD_LOST };
+
+enum thread_kind {
+    THREAD_MULTIPLEXED, /* runs on processors */
+    THREAD_FOREIGN,     /* a kernel thread of the program's; parks in the kernel */
+    THREAD_WORKER       /* a worker's own context; at depth 1 for ever */
+};
+
+/* How a wait ended, or that it has not. */
+enum wake { WAKE_NONE, WAKE_WAITING, WAKE_READY, WAKE_TIMEOUT };
+
+enum { NAME_BYTES = 16, RING = 256, PROCS_MAX = 1024 };
+
+struct proc;
+struct worker;
+
+struct thread {
+    struct arch_context context; /* complete while nobody runs it */
+    struct worker *worker;       /* set by the dispatcher before the switch */
+    int depth;                   /* own */
+    bool in_tick;                /* own: stands in the tick's handler */
+    bool fresh_block;            /* own: has never run on its TLS block */
+    uint8_t kind;
+    uint8_t park_rank;           /* own: of the lock it parks under */
+    uint8_t class;               /* of its stack, constant */
+    _Atomic uint8_t state;
+
+    struct thread *next;         /* link of a run queue, a bucket or the pool */
+
+    /* Waiting; guarded by the lock of the wait queue it is on. */
+    struct thread *wait_next;
+    struct thread *wait_prev;
+    bool wait_queued;
+    _Atomic uint32_t wake;       /* enum wake; WAITING to another by one compare and swap, or under the queue's lock */
+    uint64_t deadline;           /* ns, or NEVER */
+    bool handoff;                /* it has lost once what it waited for: hand it over */
+    bool granted;                /* it was handed over */
+
+    /* Its deadline; guarded by the lock of the heap it is on. */
+    struct heap_node timer;
+    struct proc *_Atomic timer_proc; /* whose heap; NULL: on none */
+
+    /* Life. */
+    _Atomic uint64_t life;       /* generation << 32 | LIFE_*, or the joiner's index */
+    uint32_t index;              /* in the table, constant */
+    void *(*start)(void *);
+    void *arg;
+    void *result;
+    int join_error;              /* own: why it did not become a joiner */
+
+    /* Scheduling. */
+    _Atomic uint32_t slice_us;   /* 0: the program's */
+    uint64_t used_ns;            /* decaying; of its worker, see preempt.c */
+    uint64_t used_epoch;
+
+    /* Memory, constant once made. */
+    struct stack stack;
+    void *stack_top;
+
+    struct once_frame *once;     /* own: the green_once() calls it is in */
+    char name[NAME_BYTES];       /* guarded by the table's lock */
+};
+
+/* The low half of life when it is no index. */
+enum { LIFE_JOINABLE = 0xffffffffU, LIFE_DETACHED = 0xfffffffeU, LIFE_EXITED = 0xfffffffdU, LIFE_FREE = 0xfffffffcU };
+
+/* What the arriving side does for the thread that has left. */
+typedef void after_fn(struct thread *left, void *arg);
+
+struct run_list {
+    struct thread *head;
+    struct thread *tail;
+};
+
+/* The right to run green threads. */
+struct proc {
+    /* The ring: its owner pushes at the tail, everybody takes from the head. */
+    _Atomic uint32_t head CACHE_ALIGNED;
+    _Atomic uint32_t tail CACHE_ALIGNED;
+    struct thread *_Atomic runnext; /* readied last by the running thread: runs next, within the same slice */
+    struct thread *_Atomic ring[RING];
+    _Atomic uint64_t dispatches; /* written by the owner */
+
+    /* Owner only. */
+    struct run_list woken CACHE_ALIGNED; /* ahead of everybody: their deadlines came; then whom they displaced */
+    unsigned until_global;       /* dispatches until the global queue is looked at first */
+    bool slice_unknown;          /* a slice began since the last look at the clock */
+    uint64_t slice_end;          /* ns */
+    uint64_t accounted;          /* ns: up to here its time has been charged */
+    uint64_t armed;              /* ns: when the tick comes, or NEVER */
+    unsigned quiet_ticks;        /* in a row with nobody waiting */
+    uint32_t random;
+    struct thread *bucket;       /* released threads of the default class */
+    unsigned bucket_count;
+
+    struct worker *_Atomic worker; /* who holds it */
+    _Atomic bool ticking;        /* the slice is being watched */
+    unsigned index;              /* constant */
+    _Atomic bool retired;        /* guarded by the control lock; its worker sees it in dispatch */
+    bool promised;               /* guarded by the control lock: a worker is being made for it */
+    bool idle;                   /* guarded by the sched lock: on the idle list */
+    struct proc *next_idle;      /* guarded by the sched lock */
+
+    struct lock timers_lock;
+    struct heap timers;          /* guarded by timers_lock */
+    _Atomic uint64_t first_deadline; /* of timers; written under timers_lock */
+
+    /* Counters, written by the owner. */
+    struct {
+        _Atomic uint64_t preemptions, wakeup_preemptions, ticks, deferred, steals, idles, created, exited;
+    } count;
+};
+
+/* A kernel thread that runs green threads. */
+struct worker {
+    struct thread own;           /* its own context */
+    struct thread *left;         /* whom the arriving side serves */
+    after_fn *after;
+    void *after_arg;
+    struct proc *proc;           /* that it holds, or NULL */
+    bool tick_blocked;           /* the kernel blocks the tick's signal here */
+    volatile bool tick_pending;  /* a tick came at depth > 0 */
+    bool own_safe;               /* its own context holds no lock: the program's handlers may run on it */
+    bool spinning;               /* counted as looking for work */
+    int tid;
+    void *kernel_tls;            /* the TLS block that libc and the kernel take for this kernel thread's */
+    timer_t timer;               /* tick.c's, as is the next */
+    _Atomic uint64_t tick_deadline;
+    stack_t altstack;
+    _Atomic uint32_t wake;       /* futex: 1 when told to go on */
+    struct worker *next;         /* of all workers, or of the spares; guarded by the sched lock */
+    struct worker *next_spare;
+    uint32_t held_ranks;         /* debug builds: locks it holds */
+};
+
+/* The calling thread; NULL on a kernel thread that has not called yet.  Constant for the life of a TLS block. */
+extern __thread struct thread *self_thread __attribute__((tls_model("initial-exec")));
+
+/* Add to a counter that only its owner writes. */
+static inline void count_up(_Atomic uint64_t *counter)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
+static inline green_t thread_id(const struct thread *thread)
+{
+    return (atomic_load_explicit(&thread->life, memory_order_relaxed) & ~UINT64_C(0xffffffff)) | (thread->index + 1);
+}
+
+#endif

@@ -1,0 +1,162 @@
+/*
+ * Deadlines of parked threads: a heap for each processor, and sleeping.
+ *
+ * A thread is put on its processor's heap once it is off its stack, so a deadline that has come may make it ready at once.  It is
+ * taken off by whoever expires it, or by itself after another woke it: `timer_proc` says whose heap it is on, and is
+ * written under that heap's lock.  The claim of an expired thread is made under the lock, too: a thread that finds itself off the
+ * heap can trust that no late expiry will hit its next wait.
+ */
+#include <errno.h>
+
+#include "core/sched.h"
+
+static struct thread *timer_thread(struct heap_node *node)
+{
+    return container_of(node, struct thread, timer);
+}
+
+static void publish_first(struct proc *proc)
+{
+    atomic_store_explicit(&proc->first_deadline, proc->timers.root ? proc->timers.root->deadline : NEVER,
+                          memory_order_relaxed);
+}
+
+void timer_add(struct proc *proc, struct thread *thread)
+{
+    lock_acquire(&proc->timers_lock, RANK_TIMERS);
+    thread->timer.deadline = thread->deadline;
+    atomic_store_explicit(&thread->timer_proc, proc, memory_order_relaxed);
+    heap_insert(&proc->timers, &thread->timer);
+    publish_first(proc);
+    lock_release(&proc->timers_lock, RANK_TIMERS);
+    if (self_thread->kind != THREAD_WORKER) /* a worker sleeps until the first deadline, or sets the tick when it goes on */
+        tick_need(proc, thread->deadline);
+}
+
+/* The heap the thread is on, locked; NULL when it is on none.  Heaps are merged when a processor retires. */
+static struct proc *lock_timer_proc(struct thread *thread)
+{
+    struct proc *proc;
+
+    while ((proc = atomic_load_explicit(&thread->timer_proc, memory_order_acquire))) {
+        lock_acquire(&proc->timers_lock, RANK_TIMERS);
+        if (atomic_load_explicit(&thread->timer_proc, memory_order_relaxed) == proc)
+            return proc;
+        lock_release(&proc->timers_lock, RANK_TIMERS);
+    }
+    return NULL;
+}
+
+static void take_off(struct proc *proc, struct thread *thread)
+{
+    heap_remove(&proc->timers, &thread->timer);
+    atomic_store_explicit(&thread->timer_proc, NULL, memory_order_release);
+}
+
+void timer_cancel(struct thread *thread)
+{
+    struct proc *proc = lock_timer_proc(thread);
+
+    if (!proc)
+        return;
+    take_off(proc, thread);
+    publish_first(proc);
+    lock_release(&proc->timers_lock, RANK_TIMERS);
+}
+
+bool timers_expire(struct proc *proc, uint64_t now, struct run_list *woken)
+{
+    bool any = false;
+
+    lock_acquire(&proc->timers_lock, RANK_TIMERS);
+    while (proc->timers.root && proc->timers.root->deadline <= now) {
+        struct thread *thread = timer_thread(proc->timers.root);
+        bool claimed = park_claim(thread, WAKE_TIMEOUT);
+        take_off(proc, thread);
+        if (claimed) {
+            atomic_store_explicit(&thread->state, THREAD_READY, memory_order_relaxed);
+            run_list_append(woken, thread);
+            any = true;
+        }
+    }
+    publish_first(proc);
+    lock_release(&proc->timers_lock, RANK_TIMERS);
+    return any;
+}
+
+void timers_move(struct proc *from, struct proc *to)
+{
+    lock_acquire(&from->timers_lock, RANK_TIMERS);
+    lock_acquire(&to->timers_lock, RANK_TIMERS_TO);
+    while (from->timers.root) {
+        struct thread *thread = timer_thread(from->timers.root);
+        heap_remove(&from->timers, &thread->timer);
+        atomic_store_explicit(&thread->timer_proc, to, memory_order_relaxed);
+        heap_insert(&to->timers, &thread->timer);
+    }
+    publish_first(from);
+    publish_first(to);
+    lock_release(&to->timers_lock, RANK_TIMERS_TO);
+    lock_release(&from->timers_lock, RANK_TIMERS);
+}
+
+static int sleep_until(uint64_t deadline)
+{
+    struct thread *self = enter();
+
+    if (!self)
+        return ENOMEM;
+    park_prepare(self, deadline);
+    park(self, NULL, RANK_QUEUE);
+    leave(self);
+    return 0;
+}
+
+static int sleep_for(uint64_t ns)
+{
+    uint64_t now = clock_now();
+
+    return sleep_until(ns < NEVER - 1 - now ? now + ns : NEVER - 1);
+}
+
+/* -1 and errno, as the older half of POSIX does it. */
+static int with_errno(int error)
+{
+    if (error)
+        errno = error;
+    return error ? -1 : 0;
+}
+
+unsigned green_sleep(unsigned seconds)
+{
+    sleep_for(seconds * NS_PER_SEC);
+    return 0;
+}
+
+int green_usleep(unsigned microseconds)
+{
+    return with_errno(sleep_for(microseconds * NS_PER_US));
+}
+
+int green_clock_nanosleep(clockid_t clock, int flags, const struct timespec *when, struct timespec *rem)
+{
+    uint64_t deadline;
+    int error;
+
+    (void)rem;
+    if (flags & TIMER_ABSTIME) {
+        error = clock_deadline(clock, when, &deadline);
+        return error ? error : sleep_until(deadline);
+    }
+    if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC)
+        return EINVAL;
+    error = clock_deadline(CLOCK_MONOTONIC, when, &deadline);
+    if (error || when->tv_sec < 0)
+        return EINVAL;
+    return sleep_for(deadline);
+}
+
+int green_nanosleep(const struct timespec *duration, struct timespec *rem)
+{
+    return with_errno(green_clock_nanosleep(CLOCK_MONOTONIC, 0, duration, rem));
+}

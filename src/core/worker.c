@@ -1,0 +1,339 @@
+/*
+ * Workers: kernel threads that hold a processor, search for work for it, and sleep when there is none.
+ *
+ * A worker's own context runs when no thread is ready.  It looks at deadlines, its queues, the others' queues, and then sleeps in a
+ * futex until the first deadline or until it is woken.  No wake-up is lost: whoever makes a thread ready pushes it,
+ * fences, and looks for idle processors; who goes idle publishes that, fences, and looks at every queue once more.
+ *
+ * A woken worker is "spinning" until it has found a thread.  While one spins, nobody wakes another: it will see the
+ * new thread.  The one that finds a thread wakes the next if there is more to do.  So a burst of work wakes workers one
+ * after the other, and a single thread that comes and goes wakes one.
+ */
+#include "base/futex.h"
+#include "core/observe.h"
+#include "core/pool.h"
+#include "core/sched.h"
+#include "core/tick.h"
+
+enum { SEARCH_ROUNDS = 4, STUCK_PAUSES = 200 };
+
+/* Guarded by sched_lock; idle_count and spinners are read without. */
+static struct proc *idle_procs;
+static struct worker *spare_workers;
+static _Atomic unsigned idle_count;
+static _Atomic unsigned spinners;
+void idle_forget(void)
+{
+    idle_procs = NULL;
+    spare_workers = NULL;
+    atomic_store(&idle_count, 0);
+    atomic_store(&spinners, 0);
+}
+
+struct worker *spare_take(void)
+{
+    struct worker *worker = spare_workers;
+
+    if (worker)
+        spare_workers = worker->next_spare;
+    return worker;
+}
+
+bool procs_idle(void)
+{
+    return atomic_load_explicit(&idle_count, memory_order_relaxed) > 0;
+}
+
+static void idle_add(struct proc *proc)
+{
+    proc->idle = true;
+    proc->next_idle = idle_procs;
+    idle_procs = proc;
+    atomic_fetch_add(&idle_count, 1);
+}
+
+static void idle_remove(struct proc *proc)
+{
+    struct proc **link = &idle_procs;
+
+    while (*link != proc)
+        link = &(*link)->next_idle;
+    *link = proc->next_idle;
+    proc->idle = false;
+    atomic_fetch_sub(&idle_count, 1);
+}
+
+void worker_give(struct worker *worker, struct proc *proc)
+{
+    atomic_store(&proc->worker, worker);
+    worker->proc = proc;
+    proc->armed = NEVER;
+    proc->accounted = clock_now();
+    atomic_store(&worker->wake, 1);
+    futex_wake(&worker->wake, 1);
+}
+
+/* Wake one idle processor's worker to look for work. */
+static void wake_idle(void)
+{
+    struct worker *worker = NULL;
+
+    lock_acquire(&sched_lock, RANK_SCHED);
+    struct proc *proc = idle_procs;
+    if (proc) {
+        idle_remove(proc);
+        worker = atomic_load(&proc->worker);
+        worker->spinning = true;
+        atomic_fetch_add(&spinners, 1);
+        atomic_store(&worker->wake, 1);
+    }
+    lock_release(&sched_lock, RANK_SCHED);
+    if (worker)
+        futex_wake(&worker->wake, 1);
+}
+
+void proc_kick(struct proc *proc)
+{
+    struct worker *worker;
+    bool asleep = false;
+
+    lock_acquire(&sched_lock, RANK_SCHED);
+    worker = atomic_load(&proc->worker);
+    if (worker && proc->idle) {
+        asleep = true;
+        idle_remove(proc);
+        atomic_store(&worker->wake, 1);
+    }
+    lock_release(&sched_lock, RANK_SCHED);
+    if (asleep)
+        futex_wake(&worker->wake, 1);
+    else if (worker && settings.preempt)
+        tick_send(worker);
+}
+
+/* Nobody is idle and a thread waits in the global queue: some processor must be watching its slice. */
+static void kick_unless_ticking(void)
+{
+    for (unsigned i = 0; i < procs_count(); i++)
+        if (atomic_load(&proc_at(i)->ticking))
+            return;
+    proc_kick(proc_at(0));
+}
+
+void wake_for(struct proc *pushed_to)
+{
+    if (pushed_to) {
+        if (unlikely(!atomic_load_explicit(&pushed_to->ticking, memory_order_relaxed)) && settings.preempt &&
+            self_thread->kind != THREAD_WORKER)
+            slice_watch(pushed_to);
+        if (!sched_shared)
+            return;
+    }
+    atomic_thread_fence(memory_order_seq_cst);
+    if (procs_idle()) {
+        if (atomic_load_explicit(&spinners, memory_order_relaxed) == 0)
+            wake_idle();
+    } else if (!pushed_to) {
+        kick_unless_ticking();
+    }
+}
+
+/* Go to sleep until given a processor. */
+static void spare_wait(struct worker *worker)
+{
+    while (atomic_load(&worker->wake) == 0)
+        futex_wait(&worker->wake, 0, NEVER);
+    atomic_store(&worker->wake, 0);
+}
+
+/*
+ * A thread in another's runnext is its own business, unless that processor does not dispatch: else it would be taken
+ * from a pair of threads that hand work to each other.
+ */
+static bool stuck(const struct proc *victim)
+{
+    uint64_t dispatches = atomic_load_explicit(&victim->dispatches, memory_order_relaxed);
+
+    if (!atomic_load_explicit(&victim->runnext, memory_order_relaxed))
+        return false;
+    for (int pause = 0; pause < STUCK_PAUSES; pause++)
+        arch_pause();
+    return dispatches == atomic_load_explicit(&victim->dispatches, memory_order_relaxed);
+}
+
+static bool work_anywhere(void)
+{
+    if (global_count() > 0)
+        return true;
+    for (unsigned i = 0; i < procs_count(); i++)
+        if (!ring_empty(proc_at(i)) || stuck(proc_at(i)))
+            return true;
+    return false;
+}
+
+static uint32_t next_random(struct proc *proc)
+{
+    uint32_t x = proc->random;
+
+    x ^= x << 13;
+    x ^= x >> 17;
+    x ^= x << 5;
+    return proc->random = x;
+}
+
+/* One pass over the others, from a random one on. */
+static struct thread *steal_pass(struct proc *proc, bool last)
+{
+    unsigned count = procs_count(), start = next_random(proc) % count;
+
+    for (unsigned i = 0; i < count; i++) {
+        struct proc *victim = proc_at((start + i) % count);
+        struct thread *thread = victim == proc ? NULL : runq_steal(proc, victim, last && stuck(victim));
+        if (thread) {
+            count_up(&proc->count.steals);
+            return thread;
+        }
+    }
+    return NULL;
+}
+
+static struct thread *steal(struct worker *worker)
+{
+    struct thread *thread = NULL;
+
+    if (!sched_shared)
+        return NULL;
+    if (!worker->spinning) {
+        if (2 * atomic_load(&spinners) >= procs_count() - atomic_load(&idle_count))
+            return NULL;
+        worker->spinning = true;
+        atomic_fetch_add(&spinners, 1);
+    }
+    for (int round = 1; round <= SEARCH_ROUNDS && !thread; round++)
+        thread = steal_pass(worker->proc, round == SEARCH_ROUNDS);
+    return thread;
+}
+
+static void stop_spinning(struct worker *worker, bool found)
+{
+    if (!worker->spinning)
+        return;
+    worker->spinning = false;
+    if (atomic_fetch_sub(&spinners, 1) == 1 && found && procs_idle() && work_anywhere())
+        wake_idle();
+}
+
+/* The processor was taken out of service: leave nothing behind on it, and wait for another. */
+static void retire(struct worker *worker)
+{
+    stop_spinning(worker, true);
+    runq_drain(worker->proc);
+    pool_flush(worker->proc);
+    proc_retire(worker);
+    lock_acquire(&sched_lock, RANK_SCHED);
+    if (!worker->proc) {
+        worker->next_spare = spare_workers;
+        spare_workers = worker;
+    }
+    lock_release(&sched_lock, RANK_SCHED);
+    wake_for(NULL);
+}
+
+/* Sleep until woken or the first deadline.  The lock is free and nothing is half done: signal handlers may run here. */
+static void idle_sleep(struct worker *worker)
+{
+    uint64_t deadline = atomic_load_explicit(&worker->proc->first_deadline, memory_order_relaxed);
+
+    count_up(&worker->proc->count.idles);
+    worker->own_safe = true;
+    compiler_barrier();
+    if (worker->tick_blocked)
+        tick_unblock(worker);
+    while (atomic_load(&worker->wake) == 0 && clock_now() < deadline)
+        futex_wait(&worker->wake, 0, deadline);
+    compiler_barrier();
+    worker->own_safe = false;
+}
+
+static void observe_idle(const struct proc *proc)
+{
+    void (*observer)(unsigned, green_t, const char *) = atomic_load_explicit(&observe_switch, memory_order_acquire);
+
+    if (observer)
+        observer(proc->index, 0, "");
+}
+
+/* Publish the processor as idle and sleep, unless there is work after all. */
+static void idle(struct worker *worker)
+{
+    struct proc *proc = worker->proc;
+
+    lock_acquire(&sched_lock, RANK_SCHED);
+    atomic_store(&worker->wake, 0);
+    idle_add(proc);
+    lock_release(&sched_lock, RANK_SCHED);
+    stop_spinning(worker, false);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (!work_anywhere() && !atomic_load(&proc->retired)) {
+        observe_idle(proc);
+        idle_sleep(worker);
+    }
+    lock_acquire(&sched_lock, RANK_SCHED);
+    if (proc->idle)
+        idle_remove(proc);
+    lock_release(&sched_lock, RANK_SCHED);
+    proc->accounted = clock_now();
+}
+
+/* A thread to run; sleeps until there is one. */
+static struct thread *find_work(struct worker *worker)
+{
+    for (;;) {
+        struct proc *proc = worker->proc;
+        struct thread *next;
+
+        if (!proc) {
+            spare_wait(worker);
+            continue;
+        }
+        if (atomic_load(&proc->retired)) {
+            retire(worker);
+            continue;
+        }
+        if (worker->tick_pending) {
+            worker->tick_pending = false;
+            proc->armed = NEVER;
+        }
+        uint64_t first = atomic_load_explicit(&proc->first_deadline, memory_order_relaxed);
+        if (first != NEVER && first <= clock_now())
+            timers_expire(proc, clock_now(), &proc->woken);
+        if ((next = choose_ready(proc)) || (next = steal(worker)))
+            return next;
+        idle(worker);
+    }
+}
+
+/* A thread is about to run: its slice is watched if others wait.  A tick that comes from here on is noted, and judged by that thread. */
+static void prepare_ticks(struct proc *proc, struct thread *next)
+{
+    if (!settings.preempt)
+        return;
+    if (somebody_waits(proc))
+        atomic_store_explicit(&proc->ticking, true, memory_order_relaxed);
+    if (atomic_load_explicit(&proc->ticking, memory_order_relaxed) && proc->armed == NEVER)
+        slice_begin(proc, next, clock_now());
+    tick_need(proc, atomic_load_explicit(&proc->first_deadline, memory_order_relaxed));
+}
+
+void worker_run(void)
+{
+    struct thread *own = self_thread;
+    struct worker *worker = own->worker;
+
+    for (;;) {
+        struct thread *next = find_work(worker);
+        stop_spinning(worker, true);
+        prepare_ticks(worker->proc, next);
+        switch_to(own, next, after_nothing, NULL);
+    }
+}

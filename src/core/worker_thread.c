@@ -1,0 +1,203 @@
+/*
+ * The kernel thread under a worker.
+ *
+ * Most workers are pthreads of ours; their own context runs on the pthread's stack.  One is not: the kernel thread that
+ * main() ran on when the library started, and in the child of a fork the one that called fork.  Its stack and TLS block belong to a
+ * green thread from then on, so this worker's context gets a stack and a block of its own, while libc and
+ * the kernel keep taking that thread's block for the kernel thread's: `kernel_tls`.
+ *
+ * Workers are never freed: the monitor and signal handlers may look at one at any time.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/futex.h"
+#include "core/sched.h"
+#include "core/tick.h"
+#include "mem/tls.h"
+
+enum { OWN_STACK_BYTES = 65536, ALT_STACK_BYTES = 65536 };
+
+/* Pushed once, never removed. */
+static struct worker *_Atomic all_workers;
+static _Atomic unsigned worker_count;
+
+struct worker *workers_all(void)
+{
+    return atomic_load(&all_workers);
+}
+
+unsigned workers_count(void)
+{
+    return atomic_load(&worker_count);
+}
+
+void workers_forget(void)
+{
+    atomic_store(&all_workers, NULL);
+    atomic_store(&worker_count, 0);
+    idle_forget();
+}
+
+static void *map(size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static struct worker *worker_new(void)
+{
+    struct worker *worker = map(sizeof *worker);
+
+    if (!worker)
+        return NULL;
+    worker->own.kind = THREAD_WORKER;
+    worker->own.depth = 1;
+    worker->own.worker = worker;
+    worker->own.deadline = NEVER;
+    worker->after = after_nothing;
+    atomic_store(&worker->tick_deadline, NEVER);
+    return worker;
+}
+
+static void worker_publish(struct worker *worker)
+{
+    worker->next = atomic_load(&all_workers);
+    while (!atomic_compare_exchange_weak(&all_workers, &worker->next, worker))
+        continue;
+    atomic_fetch_add(&worker_count, 1);
+}
+
+/* Stack overflows are reported from here: the stack they happened on has no room. */
+static int alternate_stack(struct worker *worker)
+{
+    stack_t now;
+
+    if (sigaltstack(NULL, &now) == 0 && !(now.ss_flags & SS_DISABLE)) {
+        worker->altstack = now; /* a sanitizer's, or the program's */
+        return 0;
+    }
+    worker->altstack = (stack_t){.ss_sp = map(ALT_STACK_BYTES), .ss_flags = 0, .ss_size = ALT_STACK_BYTES};
+    if (!worker->altstack.ss_sp)
+        return ENOMEM;
+    return sigaltstack(&worker->altstack, NULL) == 0 ? 0 : errno;
+}
+
+/* What a kernel thread needs, on that kernel thread. */
+static int worker_prepare(struct worker *worker, void *kernel_tls)
+{
+    worker->tid = gettid();
+    worker->kernel_tls = kernel_tls;
+    tls_unregister_rseq(kernel_tls);
+    prctl(PR_SET_TIMERSLACK, 1UL); /* ns: sleeps end on time, as ticks do */
+    int error = alternate_stack(worker);
+    return error ? error : tick_worker_start(worker);
+}
+
+/* The first act of an own context on a stack of ours. */
+static void own_start(void)
+{
+    tls_first_run();
+    switch_arrived(self_thread);
+    worker_run();
+}
+
+int worker_adopt(struct proc *proc, struct worker **result)
+{
+    struct worker *worker = worker_new();
+    struct thread *own;
+    void *tp;
+
+    if (!worker)
+        return ENOMEM;
+    own = &worker->own;
+    int error = stack_map(stack_class(OWN_STACK_BYTES), tls_bytes(), &own->stack);
+    if (!error)
+        error = tls_create(&own->stack, &tp, &own->stack_top);
+    if (!error)
+        error = worker_prepare(worker, arch_thread_pointer());
+    if (error)
+        return error;
+    *(struct thread **)tls_translate(tp, &self_thread) = own;
+    arch_context_init(&own->context, own->stack_top, tp, own_start);
+    worker_give(worker, proc);
+    worker_publish(worker);
+    *result = worker;
+    return 0;
+}
+
+enum { SPAWN_WAITING, SPAWN_DONE, SPAWN_FAILED };
+
+struct spawn {
+    struct worker *worker;
+    struct proc *proc;
+    _Atomic uint32_t state;
+    int error;
+};
+
+/* The spawner's memory may be gone as soon as it has seen the state. */
+static void spawn_answer(struct spawn *spawn, uint32_t state)
+{
+    atomic_store(&spawn->state, state);
+    futex_wake(&spawn->state, 1);
+}
+
+static void *worker_main(void *arg)
+{
+    struct spawn *spawn = arg;
+    struct worker *worker = spawn->worker;
+
+    worker->own.context.tls = arch_thread_pointer();
+    self_thread = &worker->own;
+    spawn->error = worker_prepare(worker, arch_thread_pointer());
+    if (spawn->error) {
+        self_thread = NULL;
+        spawn_answer(spawn, SPAWN_FAILED);
+        return NULL;
+    }
+    worker_give(worker, spawn->proc);
+    atomic_store(&worker->wake, 0);
+    worker_publish(worker);
+    spawn_answer(spawn, SPAWN_DONE);
+    worker_run();
+    return NULL;
+}
+
+static int create_kernel_thread(struct spawn *spawn)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attr, OWN_STACK_BYTES + tls_bytes());
+    int error = pthread_create(&thread, &attr, worker_main, spawn);
+    pthread_attr_destroy(&attr);
+    return error;
+}
+
+int worker_spawn(struct proc *proc)
+{
+    struct spawn spawn = {worker_new(), proc, SPAWN_WAITING, 0};
+
+    if (!spawn.worker)
+        return ENOMEM;
+    int error = create_kernel_thread(&spawn);
+    if (error)
+        return error;
+    while (atomic_load(&spawn.state) == SPAWN_WAITING)
+        futex_wait(&spawn.state, SPAWN_WAITING, NEVER);
+    return spawn.error;
+}
+
+#ifdef GREEN_DEBUG
+uint32_t *lock_held_ranks(void)
+{
+    return &self_thread->worker->held_ranks;
+}
+#endif

@@ -1,0 +1,78 @@
+/* Wait queues.  See waitq.h. */
+#include "sync/waitq.h"
+
+#include <errno.h>
+
+static void prepend(struct waitq *queue, struct thread *thread)
+{
+    thread->wait_prev = NULL;
+    thread->wait_next = queue->head;
+    thread->wait_queued = true;
+    if (queue->head)
+        queue->head->wait_prev = thread;
+    else
+        queue->tail = thread;
+    queue->head = thread;
+}
+
+static void append(struct waitq *queue, struct thread *thread)
+{
+    thread->wait_next = NULL;
+    thread->wait_prev = queue->tail;
+    thread->wait_queued = true;
+    if (queue->tail)
+        queue->tail->wait_next = thread;
+    else
+        queue->head = thread;
+    queue->tail = thread;
+}
+
+void waitq_remove(struct waitq *queue, struct thread *thread)
+{
+    if (!thread->wait_queued)
+        return;
+    thread->wait_queued = false;
+    if (thread->wait_prev)
+        thread->wait_prev->wait_next = thread->wait_next;
+    else
+        queue->head = thread->wait_next;
+    if (thread->wait_next)
+        thread->wait_next->wait_prev = thread->wait_prev;
+    else
+        queue->tail = thread->wait_prev;
+}
+
+struct thread *waitq_claim_first(struct waitq *queue)
+{
+    struct thread *thread;
+
+    while ((thread = queue->head)) {
+        waitq_remove(queue, thread);
+        if (park_claim(thread, WAKE_READY))
+            return thread;
+    }
+    return NULL;
+}
+
+int waitq_park(struct waitq *queue, struct thread *self, uint64_t deadline, enum lock_rank rank)
+{
+    park_prepare(self, deadline);
+    if (self->handoff)
+        prepend(queue, self);
+    else
+        append(queue, self);
+    if (park(self, &queue->lock, rank) == WAKE_READY)
+        return 0;
+    lock_acquire(&queue->lock, rank);
+    waitq_remove(queue, self);
+    lock_release(&queue->lock, rank);
+    return ETIMEDOUT;
+}
+
+void waitq_wake_all(struct waitq *queue, struct thread *self)
+{
+    struct thread *thread;
+
+    while ((thread = waitq_claim_first(queue)))
+        ready_last(self, thread);
+}

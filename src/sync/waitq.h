@@ -1,0 +1,41 @@
+/*
+ * Wait queues: the threads parked on an object, first come first woken.
+ *
+ * The queue's lock guards its links and the object's slow path.  A waiter leaves the queue before it is claimed: after
+ * the claim it may be running, and waiting on something else.  One whose deadline came first leaves it by itself.
+ */
+#ifndef WAITQ_H
+#define WAITQ_H
+
+#include "core/sched.h"
+
+/* The public struct __green_queue seen from inside. */
+struct waitq {
+    struct lock lock;
+    struct thread *head;
+    struct thread *tail;
+};
+
+_Static_assert(sizeof(struct waitq) == sizeof(struct __green_queue), "the public type has room for a wait queue");
+
+static inline struct waitq *waitq_of(struct __green_queue *queue)
+{
+    return (struct waitq *)(void *)queue;
+}
+
+/* Take a thread off, if it is still on. */
+void waitq_remove(struct waitq *queue, struct thread *thread);
+
+/* Take off and claim the first thread that is still waiting; NULL when there is none.  The caller makes it ready. */
+struct thread *waitq_claim_first(struct waitq *queue);
+
+/*
+ * Park the calling thread on the queue, whose lock is held, and is not afterwards: at its end, or at its head when the
+ * thread's `handoff` says that it has waited before.  0, or ETIMEDOUT, and then it is off the queue again.
+ */
+int waitq_park(struct waitq *queue, struct thread *self, uint64_t deadline, enum lock_rank rank);
+
+/* Wake everybody, in order.  With the lock held. */
+void waitq_wake_all(struct waitq *queue, struct thread *self);
+
+#endif
