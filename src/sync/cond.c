@@ -1,0 +1,154 @@
+/*
+ * Condition variables.
+ *
+ * The queue's lock is held from before the mutex is released until the waiter is off its stack and can be resumed: who
+ * signals after the release finds the waiter, and no wake-up falls between.  Its rank is below a mutex's queue, whose
+ * lock the release may take.
+ *
+ * A timed wait and a signal that meet: both claim the waiter (park_claim), one wins.  When the deadline wins, the signal
+ * goes on to the next waiter, so it is never swallowed.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "sync/mutex.h"
+#include "sync/waitq.h"
+
+static bool clock_known(clockid_t clock)
+{
+    return clock == CLOCK_REALTIME || clock == CLOCK_MONOTONIC;
+}
+
+int green_condattr_init(green_condattr_t *attr)
+{
+    if (!attr)
+        return EINVAL;
+    memset(attr, 0, sizeof *attr);
+    attr->__clock = CLOCK_REALTIME;
+    return 0;
+}
+
+int green_condattr_destroy(green_condattr_t *attr)
+{
+    return attr ? 0 : EINVAL;
+}
+
+int green_condattr_setclock(green_condattr_t *attr, clockid_t clock)
+{
+    if (!attr || !clock_known(clock))
+        return EINVAL;
+    attr->__clock = clock;
+    return 0;
+}
+
+int green_condattr_getclock(const green_condattr_t *attr, clockid_t *clock)
+{
+    if (!attr || !clock)
+        return EINVAL;
+    *clock = attr->__clock;
+    return 0;
+}
+
+int green_cond_init(green_cond_t *cond, const green_condattr_t *attr)
+{
+    if (!cond || (attr && !clock_known(attr->__clock)))
+        return EINVAL;
+    memset(cond, 0, sizeof *cond);
+    cond->__clock = attr ? attr->__clock : CLOCK_REALTIME;
+    return 0;
+}
+
+static bool has_waiters(green_cond_t *cond)
+{
+    return __atomic_load_n(&cond->__queue.__head, __ATOMIC_RELAXED) != NULL;
+}
+
+int green_cond_destroy(green_cond_t *cond)
+{
+    if (!cond)
+        return EINVAL;
+    return has_waiters(cond) ? EBUSY : 0;
+}
+
+static int wait_at_depth(struct thread *self, green_cond_t *cond, green_mutex_t *mutex, uint64_t deadline)
+{
+    struct waitq *queue = waitq_of(&cond->__queue);
+    unsigned count;
+
+    lock_acquire(&queue->lock, RANK_COND);
+    int error = mutex_release(self, mutex, &count);
+    if (error) {
+        lock_release(&queue->lock, RANK_COND);
+        return error;
+    }
+    error = waitq_park(queue, self, deadline, RANK_COND);
+    mutex_reacquire(self, mutex, count);
+    return error;
+}
+
+static int wait_until(green_cond_t *cond, green_mutex_t *mutex, uint64_t deadline)
+{
+    struct thread *self = enter();
+
+    if (!self)
+        return ENOMEM;
+    int error = wait_at_depth(self, cond, mutex, deadline);
+    leave(self);
+    return error;
+}
+
+int green_cond_wait(green_cond_t *cond, green_mutex_t *mutex)
+{
+    return cond && mutex ? wait_until(cond, mutex, NEVER) : EINVAL;
+}
+
+int green_cond_clockwait(green_cond_t *cond, green_mutex_t *mutex, clockid_t clock, const struct timespec *abstime)
+{
+    uint64_t deadline;
+
+    if (!cond || !mutex)
+        return EINVAL;
+    int error = clock_deadline(clock, abstime, &deadline);
+    return error ? error : wait_until(cond, mutex, deadline);
+}
+
+int green_cond_timedwait(green_cond_t *cond, green_mutex_t *mutex, const struct timespec *abstime)
+{
+    return cond ? green_cond_clockwait(cond, mutex, cond->__clock, abstime) : EINVAL;
+}
+
+int green_cond_signal(green_cond_t *cond)
+{
+    if (!cond)
+        return EINVAL;
+    if (!has_waiters(cond))
+        return 0;
+    struct waitq *queue = waitq_of(&cond->__queue);
+    struct thread *self = enter();
+    if (!self)
+        return ENOMEM;
+    lock_acquire(&queue->lock, RANK_COND);
+    struct thread *waiter = waitq_claim_first(queue);
+    lock_release(&queue->lock, RANK_COND);
+    if (waiter)
+        ready(self, waiter);
+    leave(self);
+    return 0;
+}
+
+int green_cond_broadcast(green_cond_t *cond)
+{
+    if (!cond)
+        return EINVAL;
+    if (!has_waiters(cond))
+        return 0;
+    struct waitq *queue = waitq_of(&cond->__queue);
+    struct thread *self = enter();
+    if (!self)
+        return ENOMEM;
+    lock_acquire(&queue->lock, RANK_COND);
+    waitq_wake_all(queue, self);
+    lock_release(&queue->lock, RANK_COND);
+    leave(self);
+    return 0;
+}
