@@ -53,7 +53,7 @@ static int word(const char *name, unsigned set, const char *const *words, const 
 
     *value = set;
     if (set || !text) {
-        for (unsigned i = 0; i < set; i++)
+        for (unsigned i = 0; i <= set; i++)
             if (!words[i])
                 return refuse(name, "(a value of struct green_config)", accepted);
         return 0;

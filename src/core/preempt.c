@@ -103,9 +103,9 @@ static void stop_ticking(struct proc *proc)
 }
 
 /* Set the next tick, for the slice of the thread that runs from now on and for the deadlines of those who sleep. */
-static void set_next_tick(struct proc *proc, const struct thread *runs, uint64_t now)
+static void set_next_tick(struct proc *proc, const struct thread *runs, bool waits, uint64_t now)
 {
-    if (somebody_waits(proc)) {
+    if (waits) {
         proc->quiet_ticks = 0;
         atomic_store_explicit(&proc->ticking, true, memory_order_relaxed);
     } else if (atomic_load_explicit(&proc->ticking, memory_order_relaxed)) {
@@ -202,9 +202,11 @@ static void judge(struct thread *self)
     if (atomic_load_explicit(&proc->first_deadline, memory_order_relaxed) <= now)
         timers_expire(proc, now, &woken);
     struct thread *next = elect(proc, self, now, &woken, &slice_over);
-    set_next_tick(proc, next ? next : self, now);
+    bool waits = next || somebody_waits(proc);
+    set_next_tick(proc, next ? next : self, waits, now);
     if (!next) {
-        wake_for(proc);
+        if (waits) /* here, while other processors may be idle */
+            wake_for(proc);
         return;
     }
     count_up(&proc->count.preemptions);

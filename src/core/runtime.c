@@ -150,10 +150,10 @@ struct thread *enter_slow(void)
 {
     if (!atomic_load(&running)) {
         int error = green_init(NULL);
-        if (error && error != EBUSY) {
+        if (error && error != EINVAL && error != EBUSY)
             fprintf(stderr, "libgreen: cannot start: %s\n", strerror(error));
+        if (error && error != EBUSY)
             exit(EXIT_FAILURE);
-        }
     }
     return self_thread ? self_thread : foreign_adopt();
 }

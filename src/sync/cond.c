@@ -1,9 +1,9 @@
 /*
  * Condition variables.
  *
- * The queue's lock is held from before the mutex is released until the waiter is off its stack and can be resumed: who
- * signals after the release finds the waiter, and no wake-up falls between.  Its rank is below a mutex's queue, whose
- * lock the release may take.
+ * The waiter is on the queue before the mutex is released, so whoever locks the mutex next and signals finds it, also by
+ * a look without the lock; and the queue's lock is held until the waiter is off its stack and can be resumed.  Its rank
+ * is below a mutex's queue, whose lock the release may take.
  *
  * A timed wait and a signal that meet: both claim the waiter (park_claim), one wins.  When the deadline wins, the signal
  * goes on to the next waiter, so it is never swallowed.
@@ -73,15 +73,14 @@ int green_cond_destroy(green_cond_t *cond)
 static int wait_at_depth(struct thread *self, green_cond_t *cond, green_mutex_t *mutex, uint64_t deadline)
 {
     struct waitq *queue = waitq_of(&cond->__queue);
-    unsigned count;
+    int error = mutex_check(self, mutex);
 
-    lock_acquire(&queue->lock, RANK_COND);
-    int error = mutex_release(self, mutex, &count);
-    if (error) {
-        lock_release(&queue->lock, RANK_COND);
+    if (error)
         return error;
-    }
-    error = waitq_park(queue, self, deadline, RANK_COND);
+    lock_acquire(&queue->lock, RANK_COND);
+    waitq_join(queue, self, deadline);
+    unsigned count = mutex_release(self, mutex);
+    error = waitq_park(queue, self, RANK_COND);
     mutex_reacquire(self, mutex, count);
     return error;
 }

@@ -103,7 +103,8 @@ static int lock_slow(struct thread *self, green_mutex_t *mutex, uint64_t deadlin
                 lock_release(&queue->lock, RANK_QUEUE);
                 break;
             }
-            error = waitq_park(queue, self, deadline, RANK_QUEUE);
+            waitq_join(queue, self, deadline);
+            error = waitq_park(queue, self, RANK_QUEUE);
             if (error || self->granted)
                 break;
             self->handoff = true;
@@ -268,16 +269,20 @@ int green_mutex_unlock(green_mutex_t *mutex)
     return 0;
 }
 
-int mutex_release(struct thread *self, green_mutex_t *mutex, unsigned *count)
+int mutex_check(const struct thread *self, const green_mutex_t *mutex)
 {
-    if (mutex->__kind != GREEN_MUTEX_NORMAL && owner_of(mutex) != self)
-        return EPERM;
-    *count = mutex->__count;
+    return mutex->__kind != GREEN_MUTEX_NORMAL && owner_of(mutex) != self ? EPERM : 0;
+}
+
+unsigned mutex_release(struct thread *self, green_mutex_t *mutex)
+{
+    unsigned count = mutex->__count;
+
     mutex->__count = 0;
     if (mutex->__kind != GREEN_MUTEX_NORMAL)
         set_owner(mutex, NULL);
     unlock_at_depth(self, mutex);
-    return 0;
+    return count;
 }
 
 void mutex_reacquire(struct thread *self, green_mutex_t *mutex, unsigned count)

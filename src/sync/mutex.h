@@ -4,8 +4,11 @@
 
 #include "core/sched.h"
 
-/* Release it whole, at depth > 0: 0 and its lock count, or EPERM. */
-int mutex_release(struct thread *self, green_mutex_t *mutex, unsigned *count);
+/* EPERM when the mutex is of a type that knows its owner, and that is somebody else. */
+int mutex_check(const struct thread *self, const green_mutex_t *mutex);
+
+/* Release it whole, at depth > 0; its lock count. */
+unsigned mutex_release(struct thread *self, green_mutex_t *mutex);
 
 /* Lock it again as it was. */
 void mutex_reacquire(struct thread *self, green_mutex_t *mutex, unsigned count);

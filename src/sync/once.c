@@ -61,7 +61,8 @@ static bool begin_or_wait(green_once_t *once, struct thread *self)
         lock_acquire(&queue->lock, RANK_QUEUE);
         unsigned state = __atomic_load_n(&once->__state, __ATOMIC_ACQUIRE);
         if (state == ONCE_RUNNING) {
-            waitq_park(queue, self, NEVER, RANK_QUEUE);
+            waitq_join(queue, self, NEVER);
+            waitq_park(queue, self, RANK_QUEUE);
             continue;
         }
         if (state == ONCE_NEW)

@@ -88,10 +88,12 @@ static int wait_until(green_sem_t *sem, uint64_t deadline)
     if (!self)
         return ENOMEM;
     lock_acquire(&queue->lock, RANK_QUEUE);
-    if (take_or_announce(sem))
+    if (take_or_announce(sem)) {
         lock_release(&queue->lock, RANK_QUEUE);
-    else
-        error = waitq_park(queue, self, deadline, RANK_QUEUE);
+    } else {
+        waitq_join(queue, self, deadline);
+        error = waitq_park(queue, self, RANK_QUEUE);
+    }
     if (error)
         forget_waiters_if_none(sem);
     leave(self);

@@ -54,13 +54,17 @@ struct thread *waitq_claim_first(struct waitq *queue)
     return NULL;
 }
 
-int waitq_park(struct waitq *queue, struct thread *self, uint64_t deadline, enum lock_rank rank)
+void waitq_join(struct waitq *queue, struct thread *self, uint64_t deadline)
 {
     park_prepare(self, deadline);
     if (self->handoff)
         prepend(queue, self);
     else
         append(queue, self);
+}
+
+int waitq_park(struct waitq *queue, struct thread *self, enum lock_rank rank)
+{
     if (park(self, &queue->lock, rank) == WAKE_READY)
         return 0;
     lock_acquire(&queue->lock, rank);

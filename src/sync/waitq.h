@@ -29,11 +29,11 @@ void waitq_remove(struct waitq *queue, struct thread *thread);
 /* Take off and claim the first thread that is still waiting; NULL when there is none.  The caller makes it ready. */
 struct thread *waitq_claim_first(struct waitq *queue);
 
-/*
- * Park the calling thread on the queue, whose lock is held, and is not afterwards: at its end, or at its head when the
- * thread's `handoff` says that it has waited before.  0, or ETIMEDOUT, and then it is off the queue again.
- */
-int waitq_park(struct waitq *queue, struct thread *self, uint64_t deadline, enum lock_rank rank);
+/* Put the calling thread on the queue, whose lock is held: last, or first when its `handoff` says that it has waited. */
+void waitq_join(struct waitq *queue, struct thread *self, uint64_t deadline);
+
+/* Park the calling thread, which is on the queue.  The lock is held, and is not afterwards.  0, or ETIMEDOUT, and then it is off. */
+int waitq_park(struct waitq *queue, struct thread *self, enum lock_rank rank);
 
 /* Wake everybody, in order.  With the lock held. */
 void waitq_wake_all(struct waitq *queue, struct thread *self);
