@@ -1,0 +1,168 @@
+/*
+ * What every unit test shares: see unit.h.
+ */
+#include "unit.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* How long a storm's thread works between two sleeps. */
+#define STRETCH_NS 2000000
+
+#define THREADS_MAX 64
+
+struct storm {
+    void (*step)(unsigned, uint64_t);
+    atomic_bool over;
+};
+
+struct stormer {
+    struct storm *storm;
+    unsigned index;
+};
+
+static struct {
+    atomic_bool over;
+    unsigned count;
+    green_t threads[THREADS_MAX];
+} hogs;
+
+void unit_fail(const char *condition, const char *file, int line)
+{
+    /* Not abort(): that would leave a core for each failure, and Criterion reports the exit just as well. */
+    dprintf(STDERR_FILENO, "%s:%d: does not hold: %s\n", file, line, condition);
+    _exit(99);
+}
+
+void start_config(const struct green_config *config)
+{
+    int error = green_init(config);
+    cr_assert_eq(error, 0, "green_init: %s", strerror(error));
+}
+
+void start(unsigned procs)
+{
+    struct green_config config = {.procs = procs, .slice_us = TICK_US, .preempt = GREEN_ON};
+    start_config(&config);
+}
+
+void start_cooperative(void)
+{
+    struct green_config config = {.procs = 1, .preempt = GREEN_OFF};
+    start_config(&config);
+}
+
+green_t spawn(void *(*routine)(void *), void *arg)
+{
+    green_t thread;
+    must(green_create(&thread, NULL, routine, arg) == 0);
+    return thread;
+}
+
+void *join_result(green_t thread)
+{
+    void *result;
+    must(green_join(thread, &result) == 0);
+    return result;
+}
+
+static void *hog(void *arg)
+{
+    while (!atomic_load(&hogs.over))
+        ;
+    return arg;
+}
+
+void start_hogs(unsigned count)
+{
+    must(count <= THREADS_MAX);
+    hogs.count = count;
+    atomic_store(&hogs.over, false);
+    for (unsigned i = 0; i < count; i++)
+        hogs.threads[i] = spawn(hog, NULL);
+}
+
+void stop_hogs(void)
+{
+    atomic_store(&hogs.over, true);
+    for (unsigned i = 0; i < hogs.count; i++)
+        join_result(hogs.threads[i]);
+}
+
+struct green_stats stats_now(void)
+{
+    struct green_stats stats;
+    green_stats(&stats);
+    return stats;
+}
+
+uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+void spin_ns(uint64_t duration_ns)
+{
+    uint64_t end = now_ns() + duration_ns;
+    while (now_ns() < end)
+        ;
+}
+
+struct timespec time_after(clockid_t clock, int64_t duration_ns)
+{
+    struct timespec when;
+    clock_gettime(clock, &when);
+    int64_t ns = when.tv_sec * 1000000000 + when.tv_nsec + duration_ns;
+    when.tv_sec = ns / 1000000000;
+    when.tv_nsec = ns % 1000000000;
+    return when;
+}
+
+int time_reached(clockid_t clock, struct timespec when)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return now.tv_sec > when.tv_sec || (now.tv_sec == when.tv_sec && now.tv_nsec >= when.tv_nsec);
+}
+
+static void *run_stormer(void *arg)
+{
+    struct stormer *me = arg;
+    uint64_t slept = now_ns();
+    uint64_t round = 0;
+    do {
+        me->storm->step(me->index, round++);
+        if (now_ns() - slept > STRETCH_NS) {
+            green_usleep(100);
+            slept = now_ns();
+        }
+    } while (!atomic_load(&me->storm->over));
+    return NULL;
+}
+
+void storm_of(unsigned threads, uint64_t preemptions, void (*step)(unsigned, uint64_t))
+{
+    struct storm storm = {.step = step};
+    struct stormer stormers[THREADS_MAX];
+    green_t ids[THREADS_MAX];
+    must(threads <= THREADS_MAX);
+    uint64_t target = stats_now().preemptions + preemptions;
+    for (unsigned i = 0; i < threads; i++) {
+        stormers[i] = (struct stormer){&storm, i};
+        ids[i] = spawn(run_stormer, &stormers[i]);
+    }
+    while (stats_now().preemptions < target)
+        green_usleep(1000);
+    atomic_store(&storm.over, true);
+    for (unsigned i = 0; i < threads; i++)
+        join_result(ids[i]);
+}
+
+void storm(void (*step)(unsigned, uint64_t))
+{
+    storm_of(STORM_THREADS, STORM_PREEMPTIONS, step);
+}

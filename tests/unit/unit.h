@@ -1,0 +1,92 @@
+/*
+ * What every unit test shares.
+ *
+ * Criterion runs each test in a process of its own, so each starts the library with the settings it wants: by
+ * ON_BOTH, which makes two tests of one body (N:1 and M:N, ticks every 100 us), or by start().  Two ways to check:
+ * cr_assert*() on the main thread, and must() anywhere, as Criterion leaves a failed test by longjmp, which only the
+ * stack that entered it can take.  Nothing waits for time to pass where it could wait for an event: a test that
+ * should meet preemption runs until the counter says that it did.
+ */
+#ifndef UNIT_H
+#define UNIT_H
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <green.h>
+#include <green/sched.h>
+#include <stdint.h>
+#include <string.h>
+#include <time.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Seconds.  Against hanging only. */
+#define LIMIT 180.0
+
+#define TICK_US 100
+
+/* Threads of a storm, and the preemptions it should meet. */
+#define STORM_THREADS 8
+#define STORM_PREEMPTIONS 2000
+
+#define ON_BOTH(suite, name)                   \
+    static void suite##_##name(void);          \
+    Test(suite, name##_on_1, .timeout = LIMIT) \
+    {                                          \
+        start(1);                              \
+        suite##_##name();                      \
+    }                                          \
+    Test(suite, name##_on_2, .timeout = LIMIT) \
+    {                                          \
+        start(2);                              \
+        suite##_##name();                      \
+    }                                          \
+    static void suite##_##name(void)
+
+#define must(condition) ((condition) ? (void)0 : unit_fail(#condition, __FILE__, __LINE__))
+
+/* For what no call announces: look again a little later. */
+#define wait_for(condition)    \
+    do {                       \
+        while (!(condition))   \
+            green_usleep(200); \
+    } while (0)
+
+void unit_fail(const char *condition, const char *file, int line) __attribute__((noreturn));
+
+/* green_init() with ticks every TICK_US on so many processors; start_config() with settings of one's own. */
+void start(unsigned procs);
+void start_config(const struct green_config *config);
+
+/* One processor and no ticks: a thread runs until it parks or yields, so that an order can be asserted. */
+void start_cooperative(void);
+
+green_t spawn(void *(*routine)(void *), void *arg);
+void *join_result(green_t thread);
+
+/* Threads that never yield, and their end. */
+void start_hogs(unsigned count);
+void stop_hogs(void);
+
+struct green_stats stats_now(void);
+uint64_t now_ns(void);
+void spin_ns(uint64_t duration_ns);
+struct timespec time_after(clockid_t clock, int64_t duration_ns);
+
+/* Whether the clock has reached a time that a call was told to wait for. */
+int time_reached(clockid_t clock, struct timespec when);
+
+/*
+ * Call step(index, round) over and over on so many threads until they have been preempted so many times.  Every
+ * thread calls it at least once, with rounds from 0, and now and then sleeps, so that threads change processors.
+ */
+void storm_of(unsigned threads, uint64_t preemptions, void (*step)(unsigned index, uint64_t round));
+void storm(void (*step)(unsigned index, uint64_t round));
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
