@@ -1,0 +1,77 @@
+/*
+ * The clock, the timing loop and the output of the drivers: see bench.h.
+ */
+#include "bench.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define MEASURE_NS 400000000u
+
+uint64_t bench_now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+double bench_ns_per_op(bench_batch *batch, unsigned ops)
+{
+    uint64_t start, elapsed, done = 0;
+
+    batch(ops);
+    start = bench_now_ns();
+    do {
+        batch(ops);
+        done += ops;
+        elapsed = bench_now_ns() - start;
+    } while (elapsed < MEASURE_NS);
+    return (double)elapsed / (double)done;
+}
+
+void bench_report(const char *name, double value, const char *unit)
+{
+    printf("%s %.6g %s\n", name, value, unit);
+    fflush(stdout);
+}
+
+double bench_memory_bytes(void)
+{
+    char line[128];
+    double kilobytes = 0;
+    FILE *status = fopen("/proc/self/status", "r");
+
+    bench_must(status == NULL, "/proc/self/status");
+    while (fgets(line, sizeof line, status))
+        if (strncmp(line, "VmRSS:", 6) == 0 || strncmp(line, "VmPTE:", 6) == 0)
+            kilobytes += strtod(line + 6, NULL);
+    fclose(status);
+    return kilobytes * 1024;
+}
+
+unsigned bench_threads(void)
+{
+    const char *text = getenv("BENCH_THREADS");
+    unsigned threads = text ? (unsigned)strtoul(text, NULL, 10) : 100000;
+
+    bench_must(threads == 0, "BENCH_THREADS");
+    return threads;
+}
+
+void bench_must(int error, const char *what)
+{
+    if (error == 0)
+        return;
+    fprintf(stderr, "bench: %s failed (%d)\n", what, error);
+    exit(1);
+}
+
+uint64_t bench_compute(uint64_t seed, unsigned rounds)
+{
+    for (unsigned i = 0; i < rounds; i++)
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return seed;
+}

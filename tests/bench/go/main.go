@@ -1,0 +1,83 @@
+// The driver of Go's rows: the same shapes as the rows in C, in the words a Go programmer would use (goroutines,
+// WaitGroup, Mutex, Cond, channels, Gosched), on one processor (GOMAXPROCS=1, set by tests/bench/run).
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+var rows = map[string]func(){
+	"yield":            yield,
+	"create":           create,
+	"mutex":            mutex,
+	"pingpong":         pingpong,
+	"pingpong_channel": pingpongChannel,
+	"lateness":         lateness,
+	"tick":             tick,
+	"parked":           parked,
+}
+
+func main() {
+	if len(os.Args) == 2 {
+		if row, ok := rows[os.Args[1]]; ok {
+			row()
+			return
+		}
+	}
+	fmt.Fprintln(os.Stderr, "usage: go row, one of those of tests/bench/run")
+	os.Exit(2)
+}
+
+func report(name string, value float64, unit string) {
+	fmt.Printf("%s %.6g %s\n", name, value, unit)
+}
+
+// nsPerOp calls batch(ops) for 0.4 s, after one call that is not counted.
+func nsPerOp(batch func(int), ops int) float64 {
+	batch(ops)
+	done := 0
+	for start := time.Now(); ; {
+		batch(ops)
+		done += ops
+		if elapsed := time.Since(start); elapsed >= 400*time.Millisecond {
+			return float64(elapsed.Nanoseconds()) / float64(done)
+		}
+	}
+}
+
+// memoryBytes is what this process occupies: resident memory plus page tables.
+func memoryBytes() float64 {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		panic(err)
+	}
+	kilobytes := 0
+	for _, line := range strings.Split(string(status), "\n") {
+		fields := strings.Fields(line)
+		if len(fields) > 1 && (fields[0] == "VmRSS:" || fields[0] == "VmPTE:") {
+			n, err := strconv.Atoi(fields[1])
+			if err != nil {
+				panic(err)
+			}
+			kilobytes += n
+		}
+	}
+	return float64(kilobytes) * 1024
+}
+
+// threads is BENCH_THREADS, or 100,000.
+func threads() int {
+	text := os.Getenv("BENCH_THREADS")
+	if text == "" {
+		return 100000
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}

@@ -1,0 +1,113 @@
+// Rows that measure how a processor is shared with code that only computes, and what waiting goroutines cost.
+package main
+
+import (
+	"sort"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+func compute(seed uint64, rounds int) uint64 {
+	for i := 0; i < rounds; i++ {
+		seed = seed*6364136223846793005 + 1442695040888963407
+	}
+	return seed
+}
+
+// sum keeps the result of compute, so that the compiler must call it.
+var sum [2]uint64
+
+// lateness: see lateness.c.
+func lateness() {
+	const beats, period, allowed = 3000, time.Millisecond, 10 * time.Second
+	var done atomic.Bool
+	var both sync.WaitGroup
+	both.Add(2)
+	go func() {
+		for !done.Load() {
+			sum[0] = compute(sum[0], 1000)
+		}
+		both.Done()
+	}()
+	late := make([]time.Duration, 0, beats)
+	go func() {
+		start := time.Now()
+		for now := start; len(late) < beats && now.Sub(start) < allowed; {
+			due := now.Add(period)
+			time.Sleep(period)
+			now = time.Now()
+			late = append(late, now.Sub(due))
+		}
+		done.Store(true)
+		both.Done()
+	}()
+	both.Wait()
+	sort.Slice(late, func(i, j int) bool { return late[i] < late[j] })
+	report("late_p50", float64(late[len(late)/2].Nanoseconds())/1e3, "us")
+	report("late_p99", float64(late[len(late)*99/100].Nanoseconds())/1e3, "us")
+	report("late_beats", float64(len(late)), "beats")
+}
+
+// tick: see tick.c.
+func tick() {
+	const rounds, loops = 13, 50000000
+	beside, after := time.Hour, time.Hour
+	for i := 0; i < rounds; i++ {
+		var all sync.WaitGroup
+		start := time.Now()
+		for j := range sum {
+			all.Add(1)
+			go func(j int) {
+				sum[j] = compute(sum[j], loops)
+				all.Done()
+			}(j)
+		}
+		all.Wait()
+		if d := time.Since(start); d < beside {
+			beside = d
+		}
+		start = time.Now()
+		for j := range sum {
+			all.Add(1)
+			go func() {
+				sum[j] = compute(sum[j], loops)
+				all.Done()
+			}()
+			all.Wait()
+		}
+		if d := time.Since(start); d < after {
+			after = d
+		}
+	}
+	report("tick", (float64(beside)/float64(after)-1)*100, "%")
+}
+
+// parked: see parked.c.  A goroutine that waits for a channel to be closed is the cheapest there is.
+func parked() {
+	count := threads()
+	leave := make(chan struct{})
+	var started, left sync.WaitGroup
+	park := func(n int) {
+		started.Add(n)
+		left.Add(n)
+		for i := 0; i < n; i++ {
+			go func() {
+				started.Done()
+				<-leave
+				left.Done()
+			}()
+		}
+		started.Wait()
+	}
+	park(1)
+	before := memoryBytes()
+	start := time.Now()
+	park(count)
+	elapsed := time.Since(start)
+	report("park_bytes", (memoryBytes()-before)/float64(count), "bytes")
+	report("park_ns", float64(elapsed.Nanoseconds())/float64(count), "ns")
+	report("park_count", float64(count), "threads")
+	close(leave)
+	left.Wait()
+}

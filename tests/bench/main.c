@@ -1,0 +1,27 @@
+/*
+ * The driver of the rows in C, for libgreen and, renamed, for the kernel's threads: `driver row`.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "bench.h"
+
+static const struct row {
+    const char *name;
+    void (*run)(void);
+} rows[] = {
+    {"yield", bench_yield},       {"create", bench_create}, {"mutex", bench_mutex},   {"pingpong", bench_pingpong},
+    {"lateness", bench_lateness}, {"tick", bench_tick},     {"parked", bench_parked},
+};
+
+int main(int argc, char **argv)
+{
+    for (size_t i = 0; argc == 2 && i < sizeof rows / sizeof rows[0]; i++) {
+        if (strcmp(argv[1], rows[i].name) == 0) {
+            rows[i].run();
+            return 0;
+        }
+    }
+    fprintf(stderr, "usage: %s yield|create|mutex|pingpong|lateness|tick|parked\n", argv[0]);
+    return 2;
+}

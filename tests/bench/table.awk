@@ -1,0 +1,145 @@
+# The table of `make bench`, from lines "run peer row value unit" in any order.
+#
+# A line for each row and peer: median, least and greatest of the runs, and the same of the peer's ratio to green,
+# made within each run.  A value that is no number is shown as it is.  Rows without a ratio are percentages,
+# which may be next to zero, and counts.
+#
+# POSIX awk, without a sort of its own.
+
+BEGIN {
+    row_count = split("yield create mutex pingpong late_p50 late_p99 late_beats tick_10ms tick_1ms tick_100us " \
+        "park_bytes park_ns park_count", row_order, " ")
+    peer_count = split("bare green nptl go go-channel boost", peer_order, " ")
+
+    title["yield"] = "yield"
+    title["create"] = "create + join"
+    title["mutex"] = "mutex lock + unlock"
+    title["pingpong"] = "mutex + condvar round trip"
+    title["late_p50"] = "1 ms heartbeat beside hog, p50"
+    title["late_p99"] = "the same, p99"
+    title["late_beats"] = "beats in it (3,000 or 10 s)"
+    title["tick_10ms"] = "tick overhead, 10 ms slice"
+    title["tick_1ms"] = "tick overhead, 1 ms slice"
+    title["tick_100us"] = "tick overhead, 100 us slice"
+    title["park_bytes"] = "memory of a parked thread"
+    title["park_ns"] = "time to make and park it"
+    title["park_count"] = "parked threads"
+}
+
+{
+    seen[$3, $2]++
+    value[$3, $2, $1] = $4
+    unit[$3] = $5
+    if ($1 > runs)
+        runs = $1
+}
+
+# Sort list[1..n] of numbers.
+function sort(list, n,    i, j, x) {
+    for (i = 2; i <= n; i++) {
+        x = list[i]
+        for (j = i - 1; j >= 1 && list[j] > x; j--)
+            list[j + 1] = list[j]
+        list[j + 1] = x
+    }
+}
+
+function median(list, n) {
+    return n % 2 ? list[(n + 1) / 2] : (list[n / 2] + list[n / 2 + 1]) / 2
+}
+
+function number(x,    size) {
+    size = x < 0 ? -x : x
+    return sprintf(size >= 100 || x == int(x) ? "%.0f" : size >= 10 ? "%.1f" : "%.2f", x)
+}
+
+# "median least greatest" in three columns; the median is left in `middle` for the targets.
+function summary(list, n) {
+    if (n == 0)
+        return sprintf("%9s %9s %9s", "", "", "")
+    sort(list, n)
+    middle = median(list, n)
+    return sprintf("%9s %9s %9s", number(middle), number(list[1]), number(list[n]))
+}
+
+function has_ratio(row) {
+    return unit[row] == "ns" || unit[row] == "us" || unit[row] == "bytes"
+}
+
+function line(row, peer, label,    run, n, m, list, ratios, text, word) {
+    for (run = 1; run <= runs; run++) {
+        if (!((row, peer, run) in value))
+            continue
+        if (value[row, peer, run] !~ /^-?[0-9]/) {
+            word = value[row, peer, run]
+            continue
+        }
+        list[++n] = value[row, peer, run] + 0
+        if (has_ratio(row) && value[row, "green", run] > 0)
+            ratios[++m] = value[row, peer, run] / value[row, "green", run]
+    }
+    text = word ? sprintf("%9s %9s %9s", word, "", "") : summary(list, n)
+    if (!word)
+        result[row, peer] = middle
+    text = text "  " summary(ratios, m)
+    if (m)
+        ratio[row, peer] = middle
+    sub(/ +$/, "", text)
+    printf "%-31s %-5s %-10s %s\n", label, label == "" ? "" : unit[row], peer, text
+}
+
+function verdict(what, x, holds) {
+    if (!verdicts++)
+        print "\nTargets"
+    printf "  %-58s %9s  %s\n", what, number(x), holds ? "holds" : "MISSED"
+}
+
+# Green's own median is below the limit.
+function below(what, row, limit) {
+    if ((row, "green") in result)
+        verdict(what, result[row, "green"], result[row, "green"] < limit)
+}
+
+# Green is so many times faster than the peer.
+function faster(what, row, peer, times) {
+    if ((row, peer) in ratio)
+        verdict(what, ratio[row, peer], ratio[row, peer] >= times)
+}
+
+function targets() {
+    if (("yield", "bare") in ratio)
+        verdict("yield at most 1.7x the bare switch", 1 / ratio["yield", "bare"], 1 / ratio["yield", "bare"] <= 1.7)
+    faster("yield at least 2x faster than Go's", "yield", "go", 2)
+    faster("create + join at least 3x faster than Go's", "create", "go", 3)
+    below("heartbeat p50 below 30 us", "late_p50", 30)
+    below("heartbeat p99 below 100 us", "late_p99", 100)
+    below("tick overhead at 10 ms below 1 %", "tick_10ms", 1)
+    below("tick overhead at 1 ms below 4 %", "tick_1ms", 4)
+    below("a parked thread below 12,000 bytes (100,000: 1.2 GB)", "park_bytes", 12000)
+}
+
+function footnotes() {
+    print "\nOne processor for everybody; the ratio is the peer's figure divided by green's of the same run."
+    print "bare        callee-saved registers, stack pointer and wrfsbase: no scheduler, no second thread."
+    print "nptl        pinned to one CPU.  Lateness includes the kernel's timer slack (50 us unless set)."
+    print "            The slice is the kernel's own, not 10 ms.  Parked threads cost the kernel memory that is in no"
+    print "            figure here (kernel stack, task, guard pages' mappings)."
+    print "go          the slice is Go's own, 10 ms.  go-channel is its round trip on two channels."
+    print "boost       not preempted: no ticks, and a heartbeat waits for the hog's end.  Pooled stacks, no guard."
+}
+
+END {
+    printf "%-31s %-5s %-10s %9s %9s %9s  %9s %9s %9s\n", "median of " runs, "unit", "", "median", "min", "max",
+        "x green", "min", "max"
+    for (r = 1; r <= row_count; r++) {
+        label = title[row_order[r]]
+        for (p = 1; p <= peer_count; p++) {
+            if (seen[row_order[r], peer_order[p]]) {
+                line(row_order[r], peer_order[p], label)
+                label = ""
+            }
+        }
+    }
+    targets()
+    footnotes()
+}
