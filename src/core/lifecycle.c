@@ -108,7 +108,7 @@ static void prepare(struct thread *thread, const green_attr_t *attr, void *(*sta
     thread->arg = arg;
     thread->depth = 1;
     thread->kind = THREAD_MULTIPLEXED;
-    thread->used_ns = 0;
+    thread->used_ns = thread->woken_ns = 0;
     thread->once = NULL;
     atomic_store_explicit(&thread->slice_us, 0, memory_order_relaxed);
     atomic_store_explicit(&thread->wake, WAKE_NONE, memory_order_relaxed);

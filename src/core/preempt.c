@@ -17,7 +17,7 @@
  * The judgement.  A slice begins when a thread comes from the ring; threads reached through runnext or `woken` continue
  * it.  As switches do not read the clock, a slice that nobody has timed yet begins at the first tick that sees it.
  * A thread whose deadline has come runs at once when it has used less of the processor lately than the one it
- * interrupts, which then continues its slice.  "Lately": a thread's use is halved every 67 ms.
+ * displaces, which then continues its slice.  "Lately": a thread's use is halved every 67 ms.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -77,6 +77,7 @@ void slice_begin(struct proc *proc, struct thread *thread, uint64_t now)
 {
     proc->slice_end = now + slice_ns(thread);
     proc->slice_unknown = false;
+    proc->accounted = now; /* without ticks, nothing was charged for a while */
     if (atomic_load_explicit(&proc->ticking, memory_order_relaxed))
         tick_need(proc, proc->slice_end);
 }
@@ -156,21 +157,34 @@ static void after_slice(struct thread *left, void *arg)
     wake_for(left->worker->proc);
 }
 
+/*
+ * Is the running thread's slice over?  When the slice that ends is that of a thread which this one displaced a moment
+ * ago, it is the displaced one that goes to the end of the queue.
+ */
+static bool slice_is_over(struct proc *proc, const struct thread *self, uint64_t now)
+{
+    if (proc->slice_unknown) {
+        proc->slice_unknown = false;
+        proc->slice_end = now + slice_ns(self);
+    }
+    if (now < proc->slice_end)
+        return false;
+    flush_woken(proc, &proc->woken);
+    if (now >= self->woken_ns + slice_ns(self))
+        return true;
+    proc->slice_end = self->woken_ns + slice_ns(self);
+    return false;
+}
+
 /* Whose turn it is: NULL for the thread that runs. */
 static struct thread *elect(struct proc *proc, struct thread *self, uint64_t now, struct run_list *woken, bool *slice_over)
 {
-    *slice_over = now >= proc->slice_end && !proc->slice_unknown;
+    *slice_over = slice_is_over(proc, self, now);
     if (atomic_load_explicit(&proc->retired, memory_order_relaxed)) {
         flush_woken(proc, woken);
         *slice_over = true;
         return &self->worker->own;
     }
-    if (proc->slice_unknown) {
-        proc->slice_unknown = false;
-        proc->slice_end = now + slice_ns(self);
-    }
-    if (*slice_over)
-        flush_woken(proc, &proc->woken);
     if (woken->head && (*slice_over || recent_use(woken->head, now) < recent_use(self, now)))
         append_all(&proc->woken, woken);
     else
@@ -182,7 +196,10 @@ static struct thread *elect(struct proc *proc, struct thread *self, uint64_t now
             proc->slice_end = now + slice_ns(next);
         return next;
     }
-    return run_list_pop(&proc->woken);
+    struct thread *next = run_list_pop(&proc->woken);
+    if (next)
+        next->woken_ns = now;
+    return next;
 }
 
 /* A tick has come, at depth 1: who runs now? */

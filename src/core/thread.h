@@ -85,8 +85,9 @@ struct thread {
 
     /* Scheduling. */
     _Atomic uint32_t slice_us;   /* 0: the program's */
-    uint64_t used_ns;            /* decaying; of its worker, see preempt.c */
+    uint64_t used_ns;            /* of its worker, as are the next two; see preempt.c */
     uint64_t used_epoch;
+    uint64_t woken_ns;           /* when it last displaced another */
 
     /* Memory, constant once made. */
     struct stack stack;
