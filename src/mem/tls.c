@@ -151,6 +151,7 @@ int tls_init(enum tls_choice choice)
     if (error)
         return error;
     call_tls_dtors = (void (*)(void))dlsym(RTLD_DEFAULT, "__call_tls_dtors");
+    tls_keys_init();
     error = tls_modules_init();
     if (error)
         return error;

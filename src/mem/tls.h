@@ -57,11 +57,15 @@ void tls_set_tid(void *tp, int tid);
 
 /* tls_keys.c: run the destructors of the calling thread's pthread_key values. */
 void tls_run_key_destructors(void);
+/* Forget the keys of a sanitizer. */
+void tls_keys_init(void);
 
 /* tls_modules.c: the application's modules with static TLS. */
 int tls_modules_init(void);
 void tls_modules_refresh(void *tp);
 void tls_dynamic_release(void);
+/* True for an address in a sanitizer's runtime. */
+bool tls_in_sanitizer(const void *address);
 
 /* tls_allocate.c and tls_donor.c: create as above. */
 int tls_allocate_init(void);

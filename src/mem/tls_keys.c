@@ -2,7 +2,7 @@
  * pthread_key values of green threads.
  *
  * libc keeps a thread's values in its TLS block and runs their destructors when a kernel thread ends, which a green
- * thread does not.  So the creation of keys is wrapped to learn the destructors, and they are run here, with libc's rules:
+ * thread does not.  So the creation of keys is wrapped to learn the destructors, and they are run here, by libc's rules:
  * the value is set to NULL first, and rounds repeat while destructors set new ones, PTHREAD_DESTRUCTOR_ITERATIONS times.
  */
 #include <limits.h>
@@ -57,6 +57,16 @@ void tls_run_key_destructors(void)
 {
     for (int round = 0; round < PTHREAD_DESTRUCTOR_ITERATIONS && run_round(); round++)
         continue;
+}
+
+/* A sanitizer's value is its idea of the thread, and outlives it as the TLS block does. */
+void tls_keys_init(void)
+{
+    for (unsigned key = 0; key < atomic_load(&keys_used); key++) {
+        destructor *run = atomic_load(&destructors[key]);
+        if (run && run != no_destructor && tls_in_sanitizer((const void *)run))
+            atomic_store(&destructors[key], NULL);
+    }
 }
 
 /* In place of libc's. */

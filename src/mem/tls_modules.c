@@ -63,6 +63,20 @@ static bool contains(const struct dl_phdr_info *info, const void *address)
     return false;
 }
 
+bool tls_in_sanitizer(const void *address)
+{
+    static const char *const runtimes[] = {"__asan_init", "__tsan_init"};
+    Dl_info of_address, of_runtime;
+
+    for (size_t i = 0; i < sizeof runtimes / sizeof *runtimes; i++) {
+        void *start = dlsym(RTLD_DEFAULT, runtimes[i]);
+        if (start && dladdr(address, &of_address) && dladdr(start, &of_runtime) &&
+            of_address.dli_fbase == of_runtime.dli_fbase)
+            return true;
+    }
+    return false;
+}
+
 /* libc, its loader, and the sanitizers' runtimes keep their variables. */
 static bool keeps_variables(const struct dl_phdr_info *info)
 {
