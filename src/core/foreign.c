@@ -104,6 +104,7 @@ struct thread *foreign_adopt(void)
 
 enum wake foreign_park(struct thread *self, struct lock *lock, enum lock_rank rank)
 {
+    int saved_errno = errno;
     uint32_t wake;
 
     if (lock)
@@ -113,6 +114,7 @@ enum wake foreign_park(struct thread *self, struct lock *lock, enum lock_rank ra
         if (self->deadline != NEVER && clock_now() >= self->deadline)
             park_claim(self, WAKE_TIMEOUT);
     }
+    errno = saved_errno;
     return wake;
 }
 

@@ -1,8 +1,9 @@
 /*
  * The life of a thread: create, exit, join, detach.
  *
- * One word says how a life ends: its generation, and joinable, detached, exited, free, or the index of its joiner.  All change
- * it by compare and swap, so a stale id never reaches a later life in the same structure.
+ * One word says how a life ends: its generation, and joinable, detached, exited, joined (exited, and its joiner knows),
+ * free, or the index of its joiner.  All change it by compare and swap, so a stale id never reaches a later life in the
+ * same structure, and a joiner that backs out is not woken as well.
  *
  * A thread that ends is announced from off its stack: only then may its joiner release it.  When the joiner already waits, the ending thread
  * switches straight to it, and has left its stack by the time the joiner runs.  A joiner, too, enters itself from off its own stack: from then on it may be resumed.
@@ -173,22 +174,38 @@ static void after_exit(struct thread *left, void *arg)
 
     (void)arg;
     atomic_store_explicit(&left->state, THREAD_EXITED, memory_order_relaxed);
-    while ((uint32_t)life == LIFE_JOINABLE)
-        if (life_change(left, &life, LIFE_EXITED))
+    for (;;) {
+        uint32_t low = (uint32_t)life;
+        if (low == LIFE_DETACHED) {
+            release(left->worker->proc, left);
             return;
-    if ((uint32_t)life == LIFE_DETACHED) {
-        release(left->worker->proc, left);
+        }
+        if (!life_change(left, &life, low == LIFE_JOINABLE ? LIFE_EXITED : LIFE_JOINED))
+            continue;
+        if (low != LIFE_JOINABLE) {
+            park_claim(table_at(low), WAKE_READY);
+            ready(self_thread, table_at(low));
+        }
         return;
     }
-    struct thread *joiner = table_at((uint32_t)life);
-    park_claim(joiner, WAKE_READY);
-    ready(self_thread, joiner);
 }
 
 static void after_exit_to_joiner(struct thread *left, void *arg)
 {
     (void)arg;
     atomic_store_explicit(&left->state, THREAD_EXITED, memory_order_relaxed);
+}
+
+/* The joiner that waits for the thread, when it can be switched to. */
+static struct thread *claim_joiner(struct thread *thread)
+{
+    uint64_t life = life_of(thread);
+    struct thread *joiner = (uint32_t)life < LIFE_JOINED ? table_at((uint32_t)life) : NULL;
+
+    if (!joiner || joiner->kind != THREAD_MULTIPLEXED || !life_change(thread, &life, LIFE_JOINED))
+        return NULL;
+    park_claim(joiner, WAKE_READY);
+    return joiner;
 }
 
 /* Counted before the check, so that of two last threads at least one sees that nobody is left. */
@@ -218,15 +235,23 @@ void green_exit(void *result)
         atomic_store(&main_exited, true);
     count_up(&self->worker->proc->count.exited);
     exit_process_if_last(self);
-    uint32_t low = (uint32_t)life_of(self);
-    struct thread *joiner = low < LIFE_FREE ? table_at(low) : NULL;
-    if (joiner && joiner->kind == THREAD_MULTIPLEXED && park_claim(joiner, WAKE_READY))
+    struct thread *joiner = claim_joiner(self);
+    if (joiner)
         switch_to(self, joiner, after_exit_to_joiner, NULL);
     switch_to(self, choose(self->worker), after_exit, NULL);
     __builtin_unreachable();
 }
 
-/* Become the joiner of `target`: 0, EALREADY when it has ended, or EINVAL. */
+/* Of two threads that join each other, the later to enter itself, or each, sees the other's entry and backs out. */
+static bool backed_out(struct thread *target, const struct thread *joiner)
+{
+    uint64_t life = life_of(target);
+
+    return (uint32_t)life_of(joiner) == target->index && (uint32_t)life == joiner->index &&
+           life_change(target, &life, LIFE_JOINABLE);
+}
+
+/* Become the joiner of `target`: 0, EALREADY when it has ended, EDEADLK or EINVAL. */
 static int life_join(struct thread *target, const struct thread *joiner)
 {
     uint64_t life = life_of(target);
@@ -235,8 +260,11 @@ static int life_join(struct thread *target, const struct thread *joiner)
         uint32_t low = (uint32_t)life;
         if (low != LIFE_JOINABLE && low != LIFE_EXITED)
             return EINVAL;
-        if (life_change(target, &life, joiner->index))
-            return low == LIFE_EXITED ? EALREADY : 0;
+        if (!life_change(target, &life, low == LIFE_EXITED ? LIFE_JOINED : joiner->index))
+            continue;
+        if (low == LIFE_EXITED)
+            return EALREADY;
+        return backed_out(target, joiner) ? EDEADLK : 0;
     }
 }
 
@@ -274,7 +302,7 @@ static int join(struct thread *self, green_t id, void **result)
 
     if (!target)
         return ESRCH;
-    if (target == self || (uint32_t)life_of(self) == target->index)
+    if (target == self)
         return EDEADLK;
     int error = join_wait(self, target);
     if (error)

@@ -117,6 +117,7 @@ struct thread *pool_build(unsigned class, int *error)
 {
     struct thread *self = enter();
     struct thread *thread = pop_locked(&unbuilt[class]);
+    int saved_errno = errno;
 
     *error = 0;
     if (!thread)
@@ -126,6 +127,7 @@ struct thread *pool_build(unsigned class, int *error)
         return NULL;
     thread->class = (uint8_t)class;
     *error = complete(thread, class);
+    errno = saved_errno;
     if (!*error)
         return thread;
     self = enter();

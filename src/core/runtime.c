@@ -148,6 +148,8 @@ int green_init(const struct green_config *config)
 
 struct thread *enter_slow(void)
 {
+    int saved_errno = errno;
+
     if (!atomic_load(&running)) {
         int error = green_init(NULL);
         if (error && error != EINVAL && error != EBUSY)
@@ -155,7 +157,9 @@ struct thread *enter_slow(void)
         if (error && error != EBUSY)
             exit(EXIT_FAILURE);
     }
-    return self_thread ? self_thread : foreign_adopt();
+    struct thread *self = self_thread ? self_thread : foreign_adopt();
+    errno = saved_errno;
+    return self;
 }
 
 __attribute__((destructor)) static void stop_ticks(void)

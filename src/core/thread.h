@@ -98,7 +98,8 @@ struct thread {
 };
 
 /* The low half of life when it is no index. */
-enum { LIFE_JOINABLE = 0xffffffffU, LIFE_DETACHED = 0xfffffffeU, LIFE_EXITED = 0xfffffffdU, LIFE_FREE = 0xfffffffcU };
+enum { LIFE_JOINABLE = 0xffffffffU, LIFE_DETACHED = 0xfffffffeU, LIFE_EXITED = 0xfffffffdU, LIFE_FREE = 0xfffffffcU,
+       LIFE_JOINED = 0xfffffffbU };
 
 /* What the arriving side does for the thread that has left. */
 typedef void after_fn(struct thread *left, void *arg);

@@ -46,7 +46,9 @@ void tick_send(struct worker *worker)
     info.si_code = SI_QUEUE;
     info.si_pid = getpid();
     info.si_value.sival_ptr = &tick_mark;
+    int saved_errno = errno;
     syscall(SYS_rt_tgsigqueueinfo, info.si_pid, worker->tid, settings.signal, &info);
+    errno = saved_errno;
 }
 
 /* Signal the workers that are due; the first deadline of the others. */
@@ -82,7 +84,7 @@ static void *monitor_run(void *arg)
 
 int tick_source_start(void)
 {
-    sigset_t all, before;
+    sigset_t all;
     pthread_attr_t attr;
     pthread_t thread;
 
@@ -91,9 +93,8 @@ int tick_source_start(void)
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_attr_setsigmask_np(&attr, &all);
     int error = pthread_create(&thread, &attr, monitor_run, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attr);
     if (error)
         atomic_store(&monitor.running, false);

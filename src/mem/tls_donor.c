@@ -4,6 +4,9 @@
  * Before it leaves, the kernel must forget the addresses it knows of the block: the rseq area, the robust list and the
  * tid that it would clear.  libc keeps the block on its list of threads, which brings the static TLS of libraries opened
  * later; the tid there is made unique, so that a setuid() that signals every listed thread meets nobody.
+ *
+ * Signals are blocked in the new thread alone, by its attribute.  Were they blocked around the call, no tick could come
+ * while it waits for a lock of libc's, and the holder may be a thread that waits for this processor.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -43,7 +46,7 @@ static void *donate(void *arg)
 int tls_donor_create(const struct stack *stack, void **tp)
 {
     struct donation donation = {0, NULL};
-    sigset_t all, before;
+    sigset_t all;
     pthread_attr_t attr;
     pthread_t thread;
 
@@ -52,9 +55,8 @@ int tls_donor_create(const struct stack *stack, void **tp)
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstack(&attr, stack->low, stack->bytes - sizeof(struct tls_block));
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_attr_setsigmask_np(&attr, &all);
     int error = pthread_create(&thread, &attr, donate, &donation);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attr);
     if (error)
         return error;
