@@ -8,10 +8,8 @@
  * A switch does not read the clock: that alone would cost as much as the rest.  Slices are judged when a tick comes.
  */
 #include "core/observe.h"
+#include "core/runq.h"
 #include "core/sched.h"
-
-/* The global queue is looked at first every so many dispatches: a prime, to fall out of step with the program's patterns. */
-enum { GLOBAL_EVERY = 61 };
 
 void (*_Atomic observe_switch)(unsigned proc, green_t thread, const char *name);
 
@@ -25,62 +23,124 @@ static void observe(const struct worker *worker, const struct thread *next)
         observer(worker->proc->index, next->kind == THREAD_WORKER ? 0 : thread_id(next), next->name);
 }
 
+/*
+ * What the thread that left has left to us.  Who leaves from the tick's handler always leaves something, so the signal
+ * need not be looked at otherwise.
+ */
 void switch_arrived(struct thread *self)
 {
     struct worker *worker = self->worker;
 
+    if (!worker->after)
+        return;
     worker->after(worker->left, worker->after_arg);
     if (unlikely(worker->tick_blocked) && !self->in_tick)
         tick_unblock(worker);
+}
+
+/* What is not done at most switches: the trace, and a thread with a slice of its own. */
+static __attribute__((noinline)) void switch_specially(struct worker *worker, struct thread *next)
+{
+    if (atomic_load_explicit(&observe_switch, memory_order_relaxed))
+        observe(worker, next);
+    if (atomic_load_explicit(&next->slice_us, memory_order_relaxed) != 0 && worker->proc)
+        slice_begin(worker->proc, next, clock_now());
+}
+
+/* Inlined, as it is half of a yield. */
+static inline __attribute__((always_inline)) void switch_now(struct thread *self, struct worker *worker,
+                                                             struct thread *next)
+{
+    ASSERT(self == self_thread && self->depth > 0 && self != next && worker == self->worker);
+    next->worker = worker;
+    atomic_store_explicit(&next->state, THREAD_RUNNING, memory_order_relaxed);
+    if (unlikely(atomic_load_explicit(&observe_switch, memory_order_relaxed) != NULL ||
+                 atomic_load_explicit(&next->slice_us, memory_order_relaxed) != 0))
+        switch_specially(worker, next);
+    arch_switch(&self->context, &next->context);
+    if (self->worker->after)
+        switch_arrived(self);
 }
 
 void switch_to(struct thread *self, struct thread *next, after_fn *after, void *arg)
 {
     struct worker *worker = self->worker;
 
-    ASSERT(self == self_thread && self->depth > 0 && self != next);
     worker->left = self;
     worker->after = after;
     worker->after_arg = arg;
-    next->worker = worker;
-    atomic_store_explicit(&next->state, THREAD_RUNNING, memory_order_relaxed);
-    if (unlikely(atomic_load_explicit(&observe_switch, memory_order_relaxed) != NULL))
-        observe(worker, next);
-    if (unlikely(atomic_load_explicit(&next->slice_us, memory_order_relaxed) != 0) && worker->proc)
-        slice_begin(worker->proc, next, clock_now());
-    arch_switch(&self->context, &next->context);
-    switch_arrived(self);
+    switch_now(self, worker, next);
 }
 
-/* Without ticks, deadlines are looked at when somebody is chosen. */
-static void poll_timers(struct proc *proc)
+/*
+ * Something asks for a look at the next dispatch.  Cleared when nothing does any more; who sets it from another kernel
+ * thread states his reason first, so one of the two sees the other.
+ */
+static void settle_attention(struct proc *proc)
 {
-    if (atomic_load_explicit(&proc->first_deadline, memory_order_relaxed) != NEVER)
-        timers_expire(proc, clock_now(), &proc->woken);
+    atomic_store_explicit(&proc->attention, false, memory_order_relaxed);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (proc->woken.head || !settings.preempt || atomic_load_explicit(&proc->retired, memory_order_relaxed))
+        atomic_store_explicit(&proc->attention, true, memory_order_relaxed);
 }
 
-struct thread *choose_ready(struct proc *proc)
+/*
+ * The dispatches that are not as most: on a processor that leaves service nobody is chosen; without ticks, deadlines are
+ * looked at here; woken threads go first; and now and then the global queue does.
+ */
+static struct thread *choose_specially(struct proc *proc)
 {
-    struct thread *next;
+    struct thread *next = NULL;
 
-    count_up(&proc->dispatches);
-    if (unlikely(atomic_load_explicit(&proc->retired, memory_order_relaxed)))
+    if (atomic_load_explicit(&proc->retired, memory_order_relaxed))
         return NULL;
-    if (unlikely(!settings.preempt))
-        poll_timers(proc);
-    if (unlikely(--proc->until_global == 0)) {
-        proc->until_global = GLOBAL_EVERY;
-        if ((next = global_take(proc)))
-            return next;
+    if (!settings.preempt && atomic_load_explicit(&proc->first_deadline, memory_order_relaxed) != NEVER)
+        timers_expire(proc, clock_now(), &proc->woken);
+    if (atomic_load_explicit(&proc->until_global, memory_order_relaxed) == 0) {
+        atomic_store_explicit(&proc->until_global, GLOBAL_EVERY, memory_order_relaxed);
+        count_up(&proc->rounds);
+        next = global_take(proc);
     }
-    if (unlikely(proc->woken.head != NULL))
-        return run_list_pop(&proc->woken);
-    if ((next = runq_take_next(proc)))
+    if (!next)
+        next = run_list_pop(&proc->woken);
+    settle_attention(proc);
+    return next;
+}
+
+static struct thread *choose_ordinarily(struct proc *proc)
+{
+    struct thread *next = runq_take_next(proc);
+
+    if (next)
         return next;
     proc->slice_unknown = true;
     if ((next = runq_pop(proc)))
         return next;
     return global_take(proc);
+}
+
+/* In line for the case of most yields: a thread in the ring, and nothing else to look at. */
+static inline __attribute__((always_inline)) struct thread *choose_now(struct proc *proc)
+{
+    uint32_t until = atomic_load_explicit(&proc->until_global, memory_order_relaxed) - 1;
+    struct thread *next;
+
+    atomic_store_explicit(&proc->until_global, until, memory_order_relaxed);
+    if (unlikely(until == 0 || atomic_load_explicit(&proc->attention, memory_order_relaxed))) {
+        next = choose_specially(proc);
+        if (next || atomic_load_explicit(&proc->retired, memory_order_relaxed))
+            return next;
+    }
+    if (unlikely(sched_shared || atomic_load_explicit(&proc->runnext, memory_order_relaxed)))
+        return choose_ordinarily(proc);
+    proc->slice_unknown = true;
+    next = runq_pop(proc);
+    return likely(next != NULL) ? next : global_take(proc);
+}
+
+struct thread *choose_ready(struct proc *proc)
+{
+    return choose_now(proc);
 }
 
 struct thread *choose(struct worker *worker)
@@ -90,10 +150,10 @@ struct thread *choose(struct worker *worker)
     return next ? next : &worker->own;
 }
 
-void after_nothing(struct thread *left, void *arg)
+uint64_t dispatches_of(const struct proc *proc)
 {
-    (void)left;
-    (void)arg;
+    return (atomic_load_explicit(&proc->rounds, memory_order_relaxed) + 1) * GLOBAL_EVERY -
+           atomic_load_explicit(&proc->until_global, memory_order_relaxed);
 }
 
 void after_requeue(struct thread *left, void *arg)
@@ -101,6 +161,22 @@ void after_requeue(struct thread *left, void *arg)
     (void)arg;
     atomic_store_explicit(&left->state, THREAD_READY, memory_order_relaxed);
     runq_push(left->worker->proc, left);
+}
+
+/*
+ * With one processor nobody else takes from its queue, so the thread may queue itself while it still stands on its
+ * stack, and nothing is left to be done after the switch.
+ */
+static inline void yield_to(struct thread *self, struct worker *worker, struct thread *next)
+{
+    if (sched_shared) {
+        switch_to(self, next, after_requeue, NULL);
+        return;
+    }
+    atomic_store_explicit(&self->state, THREAD_READY, memory_order_relaxed);
+    runq_push(worker->proc, self);
+    worker->after = NULL;
+    switch_now(self, worker, next);
 }
 
 int green_yield(void)
@@ -111,11 +187,11 @@ int green_yield(void)
         return 0;
     struct worker *worker = self->worker;
     if (likely(worker->proc != NULL)) {
-        struct thread *next = choose_ready(worker->proc);
+        struct thread *next = choose_now(worker->proc);
         if (unlikely(!next) && atomic_load_explicit(&worker->proc->retired, memory_order_relaxed))
             next = &worker->own;
         if (next)
-            switch_to(self, next, after_requeue, NULL);
+            yield_to(self, worker, next);
     }
     leave(self);
     return 0;

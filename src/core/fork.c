@@ -16,6 +16,7 @@
 #include <pthread.h>
 
 #include "core/pool.h"
+#include "core/runq.h"
 #include "core/sched.h"
 #include "core/table.h"
 #include "core/tick.h"

@@ -208,7 +208,7 @@ static struct thread *claim_joiner(struct thread *thread)
     return joiner;
 }
 
-/* Counted before the check, so that of two last threads at least one sees that nobody is left. */
+/* Counted before the check, so that of two last threads at least one sees that nobody is left.  (One with a joiner is not the last.) */
 static void exit_process_if_last(struct thread *self)
 {
     static atomic_flag ending = ATOMIC_FLAG_INIT;
@@ -234,10 +234,10 @@ void green_exit(void *result)
     if (!self->stack_top)
         atomic_store(&main_exited, true);
     count_up(&self->worker->proc->count.exited);
-    exit_process_if_last(self);
     struct thread *joiner = claim_joiner(self);
     if (joiner)
         switch_to(self, joiner, after_exit_to_joiner, NULL);
+    exit_process_if_last(self);
     switch_to(self, choose(self->worker), after_exit, NULL);
     __builtin_unreachable();
 }

@@ -24,6 +24,7 @@
 #include <string.h>
 
 #include "core/program_signal.h"
+#include "core/runq.h"
 #include "core/sched.h"
 #include "core/table.h"
 #include "core/tick.h"
@@ -129,12 +130,11 @@ static void flush_woken(struct proc *proc, struct run_list *woken)
         runq_push(proc, thread);
 }
 
-static void append_all(struct run_list *to, struct run_list *from)
+/* It goes ahead of everybody. */
+static void woken_append(struct proc *proc, struct thread *thread)
 {
-    struct thread *thread;
-
-    while ((thread = run_list_pop(from)))
-        run_list_append(to, thread);
+    run_list_append(&proc->woken, thread);
+    atomic_store_explicit(&proc->attention, true, memory_order_relaxed);
 }
 
 /* The thread that made room for woken ones goes on after them, or on another processor that has nothing to do. */
@@ -147,7 +147,7 @@ static void after_displaced(struct thread *left, void *arg)
     if (sched_shared && procs_idle())
         runq_push(proc, left);
     else
-        run_list_append(&proc->woken, left);
+        woken_append(proc, left);
     wake_for(proc);
 }
 
@@ -179,6 +179,8 @@ static bool slice_is_over(struct proc *proc, const struct thread *self, uint64_t
 /* Whose turn it is: NULL for the thread that runs. */
 static struct thread *elect(struct proc *proc, struct thread *self, uint64_t now, struct run_list *woken, bool *slice_over)
 {
+    struct thread *next;
+
     *slice_over = slice_is_over(proc, self, now);
     if (atomic_load_explicit(&proc->retired, memory_order_relaxed)) {
         flush_woken(proc, woken);
@@ -186,18 +188,18 @@ static struct thread *elect(struct proc *proc, struct thread *self, uint64_t now
         return &self->worker->own;
     }
     if (woken->head && (*slice_over || recent_use(woken->head, now) < recent_use(self, now)))
-        append_all(&proc->woken, woken);
+        while ((next = run_list_pop(woken)))
+            woken_append(proc, next);
     else
         flush_woken(proc, woken);
     if (*slice_over && somebody_waits(proc)) {
-        struct thread *next = choose_ready(proc);
+        next = choose_ready(proc);
         proc->slice_unknown = false;
         if (next)
             proc->slice_end = now + slice_ns(next);
         return next;
     }
-    struct thread *next = run_list_pop(&proc->woken);
-    if (next)
+    if ((next = run_list_pop(&proc->woken)))
         next->woken_ns = now;
     return next;
 }

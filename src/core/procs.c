@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "core/runq.h"
 #include "core/sched.h"
 #include "core/tick.h"
 
@@ -35,12 +36,20 @@ static struct proc *proc_new(unsigned index)
     if (proc == MAP_FAILED)
         return NULL;
     proc->index = index;
-    proc->until_global = 1;
+    proc->until_global = GLOBAL_EVERY;
+    proc->attention = true;
     proc->armed = NEVER;
     proc->random = index * 2654435761U + 1;
     atomic_store(&proc->first_deadline, NEVER);
     atomic_store(&procs[index], proc);
     return proc;
+}
+
+/* The flag first, then the call for attention: see settle_attention(). */
+static void retire_mark(struct proc *proc)
+{
+    atomic_store(&proc->retired, true);
+    atomic_store(&proc->attention, true);
 }
 
 int procs_set(unsigned wanted)
@@ -63,7 +72,7 @@ int procs_set(unsigned wanted)
         }
     }
     for (unsigned i = wanted; i < now; i++)
-        atomic_store(&proc_at(i)->retired, true);
+        retire_mark(proc_at(i));
     atomic_store(&count, wanted);
     lock_release(&control_lock, RANK_CONTROL);
     for (unsigned i = wanted; i < now; i++)

@@ -1,16 +1,5 @@
-/*
- * Run queues: a ring for each processor, a global list for what does not fit or belongs to nobody.
- *
- * The ring's owner alone pushes, at the tail, and publishes by a release store; whoever takes (the owner one, a thief half)
- * moves the head by compare and swap.  With one processor nobody else takes, and the owner moves the head plainly: that
- * is what sched_shared says.  It turns true before a second processor first runs, on the first processor itself, so
- * never in the middle of its owner's taking.
- *
- * runnext holds the thread that was readied last.  It runs when the running thread parks, within the same slice, so that two
- * threads that hand work to each other do not wait for everybody else at each exchange, and a chain of such threads is
- * still bounded by one slice.
- */
-#include "core/sched.h"
+/* Run queues: what is not on the fast path.  See runq.h. */
+#include "core/runq.h"
 
 bool sched_shared;
 struct lock sched_lock;
@@ -18,26 +7,6 @@ struct lock sched_lock;
 /* Guarded by sched_lock; the count is read without. */
 static struct run_list global;
 static _Atomic unsigned global_length;
-
-static struct thread *ring_at(const struct proc *proc, uint32_t at)
-{
-    return atomic_load_explicit(&proc->ring[at % RING], memory_order_relaxed);
-}
-
-static void ring_put(struct proc *proc, uint32_t at, struct thread *thread)
-{
-    atomic_store_explicit(&proc->ring[at % RING], thread, memory_order_relaxed);
-}
-
-static bool ring_move_head(struct proc *proc, uint32_t head, uint32_t count)
-{
-    if (!sched_shared) {
-        atomic_store_explicit(&proc->head, head + count, memory_order_relaxed);
-        return true;
-    }
-    return atomic_compare_exchange_strong_explicit(&proc->head, &head, head + count, memory_order_acq_rel,
-                                                   memory_order_relaxed);
-}
 
 void run_list_append(struct run_list *list, struct thread *thread)
 {
@@ -134,41 +103,17 @@ static bool ring_overflow(struct proc *proc, uint32_t head, struct thread *threa
     return true;
 }
 
-void runq_push(struct proc *proc, struct thread *thread)
+void runq_push_slow(struct proc *proc, struct thread *thread)
 {
     for (;;) {
-        uint32_t tail = atomic_load_explicit(&proc->tail, memory_order_relaxed);
         uint32_t head = atomic_load_explicit(&proc->head, memory_order_acquire);
-        if (likely(tail - head < RING)) {
-            ring_put(proc, tail, thread);
-            atomic_store_explicit(&proc->tail, tail + 1, memory_order_release);
+        if (atomic_load_explicit(&proc->tail, memory_order_relaxed) - head < RING) {
+            runq_push(proc, thread);
             return;
         }
         if (ring_overflow(proc, head, thread))
             return;
     }
-}
-
-struct thread *runq_pop(struct proc *proc)
-{
-    for (;;) {
-        uint32_t head = atomic_load_explicit(&proc->head, memory_order_acquire);
-        if (head == atomic_load_explicit(&proc->tail, memory_order_relaxed))
-            return NULL;
-        struct thread *thread = ring_at(proc, head);
-        if (likely(ring_move_head(proc, head, 1)))
-            return thread;
-    }
-}
-
-static struct thread *exchange_next(struct proc *proc, struct thread *thread)
-{
-    struct thread *old = atomic_load_explicit(&proc->runnext, memory_order_relaxed);
-
-    if (sched_shared)
-        return atomic_exchange_explicit(&proc->runnext, thread, memory_order_acq_rel);
-    atomic_store_explicit(&proc->runnext, thread, memory_order_relaxed);
-    return old;
 }
 
 void runq_push_next(struct proc *proc, struct thread *thread)
@@ -177,23 +122,6 @@ void runq_push_next(struct proc *proc, struct thread *thread)
 
     if (displaced)
         runq_push(proc, displaced);
-}
-
-struct thread *runq_take_next(struct proc *proc)
-{
-    if (!atomic_load_explicit(&proc->runnext, memory_order_relaxed))
-        return NULL;
-    return exchange_next(proc, NULL);
-}
-
-bool ring_empty(const struct proc *proc)
-{
-    return atomic_load_explicit(&proc->head, memory_order_acquire) == atomic_load_explicit(&proc->tail, memory_order_acquire);
-}
-
-bool runq_empty(const struct proc *proc)
-{
-    return ring_empty(proc) && !atomic_load_explicit(&proc->runnext, memory_order_acquire);
 }
 
 static struct thread *steal_next(struct proc *victim)

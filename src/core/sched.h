@@ -58,17 +58,18 @@ static inline void leave(struct thread *self)
 
 /* dispatch.c */
 
-/* Leave the processor to `next`; `after` is called with self once self is off its stack.  Returns when self runs again. */
+/* Leave the processor to `next`; `after`, if any, is called with self once self is off its stack.  Returns when self runs again. */
 void switch_to(struct thread *self, struct thread *next, after_fn *after, void *arg);
 /* The first act of a thread that never ran, in place of the rest of switch_to(). */
 void switch_arrived(struct thread *self);
 /* Who runs next on the worker's processor: a ready thread, or the worker's own context. */
 struct thread *choose(struct worker *worker);
-/* For a worker's own context: NULL instead. */
+/* The same, but NULL instead of the latter. */
 struct thread *choose_ready(struct proc *proc);
+enum { GLOBAL_EVERY = 61 }; /* dispatches from one look at the global queue to the next: a prime, to stay out of step */
+uint64_t dispatches_of(const struct proc *proc);
 /* Put the thread that left at the tail of its processor's queue. */
 void after_requeue(struct thread *left, void *arg);
-void after_nothing(struct thread *left, void *arg);
 
 /*
  * Park self until ready() or its deadline.  Its wake is WAITING, set under `lock` together with its place in a queue,
@@ -104,25 +105,6 @@ static inline bool park_claim(struct thread *waiter, enum wake how)
 void ready(struct thread *self, struct thread *thread);
 /* ... or in its turn, for one of many. */
 void ready_last(struct thread *self, struct thread *thread);
-
-/* runq.c */
-void runq_push(struct proc *proc, struct thread *thread);
-void runq_push_next(struct proc *proc, struct thread *thread);
-struct thread *runq_take_next(struct proc *proc);
-struct thread *runq_pop(struct proc *proc);
-bool runq_empty(const struct proc *proc);
-bool ring_empty(const struct proc *proc);
-/* Take half of another's ring; one of them is returned, the rest is in the thief's. */
-struct thread *runq_steal(struct proc *thief, struct proc *victim, bool next_too);
-void run_list_append(struct run_list *list, struct thread *thread);
-struct thread *run_list_pop(struct run_list *list);
-void global_push(struct run_list *list, unsigned count);
-void global_push_one(struct thread *thread);
-void global_forget(void);
-struct thread *global_take(struct proc *proc);
-unsigned global_count(void);
-/* Everything that waits on a processor goes to the global queue. */
-void runq_drain(struct proc *proc);
 
 extern struct lock sched_lock;
 

@@ -114,14 +114,15 @@ struct proc {
     /* The ring: its owner pushes at the tail, everybody takes from the head. */
     _Atomic uint32_t head CACHE_ALIGNED;
     _Atomic uint32_t tail CACHE_ALIGNED;
+    _Atomic uint32_t until_global;  /* dispatches until the global queue is looked at first; written by the owner */
+    _Atomic bool attention;         /* the next dispatch is a special one: see choose_specially() */
+    bool slice_unknown;             /* owner's: a slice began since the last look at the clock */
     struct thread *_Atomic runnext; /* readied last by the running thread: runs next, within the same slice */
+    _Atomic uint64_t rounds;        /* how often until_global came to 0; written by the owner */
     struct thread *_Atomic ring[RING];
-    _Atomic uint64_t dispatches; /* written by the owner */
 
     /* Owner only. */
     struct run_list woken CACHE_ALIGNED; /* ahead of everybody: their deadlines came; then whom they displaced */
-    unsigned until_global;       /* dispatches until the global queue is looked at first */
-    bool slice_unknown;          /* a slice began since the last look at the clock */
     uint64_t slice_end;          /* ns */
     uint64_t accounted;          /* ns: up to here its time has been charged */
     uint64_t armed;              /* ns: when the tick comes, or NEVER */

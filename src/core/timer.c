@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 
+#include "core/runq.h"
 #include "core/sched.h"
 
 static struct thread *timer_thread(struct heap_node *node)

@@ -12,6 +12,7 @@
 #include "base/futex.h"
 #include "core/observe.h"
 #include "core/pool.h"
+#include "core/runq.h"
 #include "core/sched.h"
 #include "core/tick.h"
 
@@ -152,13 +153,13 @@ static void spare_wait(struct worker *worker)
  */
 static bool stuck(const struct proc *victim)
 {
-    uint64_t dispatches = atomic_load_explicit(&victim->dispatches, memory_order_relaxed);
+    uint64_t dispatches = dispatches_of(victim);
 
     if (!atomic_load_explicit(&victim->runnext, memory_order_relaxed))
         return false;
     for (int pause = 0; pause < STUCK_PAUSES; pause++)
         arch_pause();
-    return dispatches == atomic_load_explicit(&victim->dispatches, memory_order_relaxed);
+    return dispatches == dispatches_of(victim);
 }
 
 static bool work_anywhere(void)
@@ -307,6 +308,8 @@ static struct thread *find_work(struct worker *worker)
         uint64_t first = atomic_load_explicit(&proc->first_deadline, memory_order_relaxed);
         if (first != NEVER && first <= clock_now())
             timers_expire(proc, clock_now(), &proc->woken);
+        if (proc->woken.head)
+            atomic_store_explicit(&proc->attention, true, memory_order_relaxed);
         if ((next = choose_ready(proc)) || (next = steal(worker)))
             return next;
         idle(worker);
@@ -334,6 +337,6 @@ void worker_run(void)
         struct thread *next = find_work(worker);
         stop_spinning(worker, true);
         prepare_ticks(worker->proc, next);
-        switch_to(own, next, after_nothing, NULL);
+        switch_to(own, next, NULL, NULL);
     }
 }

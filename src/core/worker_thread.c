@@ -60,7 +60,6 @@ static struct worker *worker_new(void)
     worker->own.depth = 1;
     worker->own.worker = worker;
     worker->own.deadline = NEVER;
-    worker->after = after_nothing;
     atomic_store(&worker->tick_deadline, NEVER);
     return worker;
 }

@@ -35,8 +35,8 @@ static struct module modules[MODULES_MAX];
 static _Atomic size_t module_count;
 static pthread_mutex_t scan_mutex = PTHREAD_MUTEX_INITIALIZER;
 
-/* The highest module id seen: ids above it need a look. */
-static size_t scanned_id;
+/* The highest module id seen: ids above it need a look.  Those below first_dynamic_id came with the program, and are static. */
+static size_t scanned_id, first_dynamic_id;
 
 /* glibc's: the first word of a dtv entry when the module has no block in this thread, and an entry's layout. */
 #define DTV_UNALLOCATED ((void *)-1)
@@ -179,7 +179,10 @@ static int scan_modules(bool at_start)
 
 int tls_modules_init(void)
 {
-    return scan_modules(true);
+    int error = scan_modules(true);
+
+    first_dynamic_id = scanned_id + 1;
+    return error;
 }
 
 static void copy_image(const struct module *module, char *tp)
@@ -235,7 +238,7 @@ void tls_dynamic_release(void)
     struct dtv_entry *dtv = *(struct dtv_entry **)(void *)((char *)arch_thread_pointer() + TCB_DTV);
     size_t length = (size_t)dtv[-1].block;
 
-    for (size_t i = 1; i <= length; i++)
+    for (size_t i = first_dynamic_id; i <= length; i++)
         if (dtv[i].to_free) {
             free(dtv[i].to_free);
             dtv[i] = (struct dtv_entry){DTV_UNALLOCATED, NULL};
