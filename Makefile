@@ -70,8 +70,9 @@ DSOS := $(patsubst tests/unit/dso/%.c,$(BUILD)/tests/dso/%.so,$(wildcard tests/u
 UNIT := $(if $(UNIT_OBJECTS),$(BUILD)/tests/unit)
 STRESS := $(call c_programs,tests/stress) $(call cxx_programs,tests/stress)
 CRASH := $(call c_programs,tests/crash) $(call cxx_programs,tests/crash)
+GDB_PROGRAMS := $(call c_programs,tests/gdb)
 SAMPLES := $(call c_programs,samples)
-C_PROGRAMS := $(SAMPLES) $(call c_programs,tests/stress) $(call c_programs,tests/crash)
+C_PROGRAMS := $(SAMPLES) $(GDB_PROGRAMS) $(call c_programs,tests/stress) $(call c_programs,tests/crash)
 CXX_PROGRAMS := $(call cxx_programs,tests/stress) $(call cxx_programs,tests/crash)
 
 MAKEFLAGS += --no-print-directory
@@ -83,12 +84,12 @@ say = $(if $(V),,@printf '  %-4s %s\n' $(1) '$(2)')
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests check demo unit crash stress valgrind samples installed bench install uninstall deps clean help
+.PHONY: all tests check demo unit crash gdb stress valgrind samples installed bench install uninstall deps clean help
 .PHONY: FORCE
 
 all: $(LIBRARIES) #: the shared and the static library
 
-tests: all $(UNIT) $(DSOS) $(STRESS) $(CRASH) $(SAMPLES) #: build all tests and samples, run none
+tests: all $(UNIT) $(DSOS) $(STRESS) $(CRASH) $(GDB_PROGRAMS) $(SAMPLES) #: build all tests and samples, run none
 
 demo: #: install what is missing, build, and show a hog with and without preemption (timeline.svg)
 	@tools/deps demo
@@ -98,13 +99,16 @@ demo: #: install what is missing, build, and show a hog with and without preempt
 check: #: install what is missing, build, and run every test
 	@tools/deps check
 	@$(MAKE) $(JOBS) tests
-	@set -e; for suite in unit crash stress samples installed; do $(MAKE) $$suite; done
+	@set -e; for suite in unit crash gdb stress samples installed; do $(MAKE) $$suite; done
 
 unit: $(UNIT) $(DSOS) #: run the unit tests
 	timeout --foreground -k 10 900 $(UNIT) --timeout 120
 
 crash: $(CRASH) #: run the programs that must die
 	tests/crash/run
+
+gdb: $(GDB_PROGRAMS) #: look at green threads in gdb
+	tests/gdb/run
 
 stress: $(STRESS) #: run the stress programs
 valgrind: $(STRESS) #: the same under Valgrind: no error, no definite leak
@@ -128,8 +132,8 @@ installed: all #: use an installed copy from outside the tree, in C and C++, sha
 bench: all #: measure beside NPTL and, where they are installed, Go and Boost.Fiber
 	tests/bench/run
 
-install: all #: install the libraries, headers and libgreen.pc
-	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/green
+install: all #: install the libraries, headers, libgreen.pc and gdb's script
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,lib/pkgconfig include/green share/libgreen)
 	install -m 644 include/green.h $(DESTDIR)$(PREFIX)/include
 	install -m 644 include/green/*.h $(DESTDIR)$(PREFIX)/include/green
 	install -m 644 $(BUILD)/libgreen.a $(DESTDIR)$(PREFIX)/lib
@@ -138,12 +142,13 @@ install: all #: install the libraries, headers and libgreen.pc
 	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/libgreen.so
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' pkgconfig/libgreen.pc.in \
 	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/libgreen.pc
+	install -m 644 src/debug/libgreen-gdb.py $(DESTDIR)$(PREFIX)/share/libgreen
 	if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
 
 uninstall: #: remove what install put there
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,$(wildcard include/green.h include/green/*.h) lib/pkgconfig/libgreen.pc \
-	    lib/libgreen.a lib/libgreen.so lib/$(SONAME) lib/libgreen.so.$(VERSION))
-	rmdir $(DESTDIR)$(PREFIX)/include/green
+	    lib/libgreen.a lib/libgreen.so lib/$(SONAME) lib/libgreen.so.$(VERSION) share/libgreen/libgreen-gdb.py)
+	rmdir $(DESTDIR)$(PREFIX)/include/green $(DESTDIR)$(PREFIX)/share/libgreen
 
 deps: #: install what the tests need (apt-get), or say what it is; DEPS=demo|check|ci|bench
 	tools/deps $(or $(DEPS),check)

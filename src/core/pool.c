@@ -98,42 +98,46 @@ void pool_flush(struct proc *proc)
     empty_bucket(proc, 0);
 }
 
-static int complete(struct thread *thread, unsigned class)
+/* A structure with a stack, but perhaps without a TLS block; at depth > 0. */
+static struct thread *begin(unsigned class, int *error)
 {
-    int error = 0;
+    struct thread *thread = pop_locked(&unbuilt[class]);
 
+    if (!thread)
+        thread = table_new(error);
+    if (!thread)
+        return NULL;
+    thread->class = (uint8_t)class;
     if (!thread->stack.low)
-        error = stack_map(class, tls_bytes(), &thread->stack);
-    if (!error)
-        error = tls_create(&thread->stack, &thread->context.tls, &thread->stack_top);
-    if (error)
-        return error;
-    thread->fresh_block = true;
-    atomic_fetch_add_explicit(&stacks, 1, memory_order_relaxed);
-    return 0;
+        *error = stack_map(class, tls_bytes(), &thread->stack);
+    if (!*error)
+        return thread;
+    push_locked(&unbuilt[class], thread);
+    return NULL;
 }
 
 struct thread *pool_build(unsigned class, int *error)
 {
     struct thread *self = enter();
-    struct thread *thread = pop_locked(&unbuilt[class]);
     int saved_errno = errno;
 
     *error = 0;
-    if (!thread)
-        thread = table_new(error);
+    struct thread *thread = begin(class, error);
     leave(self);
-    if (!thread)
-        return NULL;
-    thread->class = (uint8_t)class;
-    *error = complete(thread, class);
+    if (thread)
+        *error = tls_create(&thread->stack, &thread->context.tls, &thread->stack_top); /* calls malloc */
     errno = saved_errno;
-    if (!*error)
-        return thread;
-    self = enter();
-    push_locked(&unbuilt[class], thread);
-    leave(self);
-    return NULL;
+    if (!thread || *error) {
+        if (thread) {
+            self = enter();
+            push_locked(&unbuilt[class], thread);
+            leave(self);
+        }
+        return NULL;
+    }
+    thread->fresh_block = true;
+    atomic_fetch_add_explicit(&stacks, 1, memory_order_relaxed);
+    return thread;
 }
 
 /* A thread that ran elsewhere, or was parked, is gone, and its TLS block may be half way through malloc: neither is used again. */

@@ -1,0 +1,201 @@
+"""
+Green threads in gdb.  Load it with
+
+    (gdb) source /usr/local/share/libgreen/libgreen-gdb.py
+    (gdb) handle SIGALRM nostop noprint pass        ticks; gdb stops at each otherwise (or the signal of GREEN_SIGNAL)
+
+and stop the program; then
+
+    green threads           every thread: id, state, name, and the function that it stands in
+    green bt ID [OPTION...] backtrace of one, running, parked or preempted; ID is a number or an expression (a green_t
+                            variable), the options are those of `bt`
+
+`thread apply all bt` shows what the kernel threads are doing; `green bt` shows the others, too.
+
+How.  The thread table is read from the library's own variables.  A thread runs where a kernel thread has its TLS
+base.  Any other stands in arch_switch(), its context complete: for as long as gdb walks its stack, the selected kernel
+thread gets its stack pointer, and for a program counter arch_switch_resume, whose unwind information describes that
+stack.  A preempted thread stands in the tick's handler, and gdb knows how to go on below a handler.
+
+Limits.  Live processes: gdb changes no registers of a core file, where only running threads have a backtrace.
+The library needs its debug information (-g, not stripped).  Locals are shown by `green bt ID -full` only, as the
+frames are gone when the command ends.  While a kernel thread is within the few instructions between one
+stack and the next, the thread that it leaves is shown with the stack of the other.
+"""
+import contextlib
+import functools
+
+import gdb
+
+# The register that is the TLS base, by the beginning of gdb's name for the architecture.
+TLS_BASE = {"i386:x86-64": "fs_base", "aarch64": "tpidr", "riscv": "tp"}
+CHUNK = 256  # table.c
+LIFE_FREE = 0xFFFFFFFC  # thread.h
+
+
+def variable(name):
+    return gdb.parse_and_eval("'src/core/table.c'::" + name)
+
+
+@functools.lru_cache(maxsize=None)
+def address(symbol):
+    return int(gdb.parse_and_eval("(unsigned long)&" + symbol))
+
+
+def threads():
+    """The structures of all threads that are, by their ids."""
+    chunks = variable("chunks")
+    found = {}
+    for index in range(int(variable("used"))):
+        thread = chunks[index // CHUNK][index % CHUNK]
+        life = int(thread["life"])
+        if life & 0xFFFFFFFF != LIFE_FREE:
+            found[life >> 32 << 32 | index + 1] = thread
+    return found
+
+
+def tls_base(thread):
+    return int(thread["context"]["tls"]) or int(thread["worker"]["kernel_tls"])  # of a kernel thread of the program's
+
+
+def set_registers(pc, sp):
+    gdb.execute("set var $pc = %d" % pc)
+    gdb.execute("set var $sp = %d" % sp)
+
+
+@contextlib.contextmanager
+def selection_kept():
+    if not gdb.selected_thread():
+        raise gdb.GdbError("The program is not being run.")
+    kernel_thread, frame = gdb.selected_thread(), gdb.selected_frame()
+    try:
+        yield
+    finally:
+        kernel_thread.switch()
+        if frame.is_valid():
+            frame.select()
+
+
+def carriers():
+    """The kernel threads by the TLS bases they have."""
+    machine = gdb.selected_inferior().architecture().name()
+    register = next(TLS_BASE[name] for name in TLS_BASE if machine.startswith(name))
+    found = {}
+    with selection_kept():
+        for kernel_thread in gdb.selected_inferior().threads():
+            kernel_thread.switch()
+            found[int(gdb.newest_frame().read_register(register)) & (1 << 64) - 1] = kernel_thread
+    return found
+
+
+@contextlib.contextmanager
+def looking_at(thread, carrier):
+    """Within, gdb's frames are the thread's; afterwards everything is as it was."""
+    sp = int(thread["context"]["sp"])
+    with selection_kept():
+        if carrier:
+            carrier.switch()
+            yield
+        elif str(state(thread)) in ("EXITED", "LOST", "FREE") or not sp:
+            raise gdb.GdbError("This thread has no stack.")
+        else:
+            frame = gdb.newest_frame()
+            frame.select()  # $pc and $sp are those of the selected frame
+            saved = int(frame.read_register("pc")), int(frame.read_register("sp"))
+            try:
+                set_registers(address("arch_switch_resume"), sp)
+                yield
+            finally:
+                with contextlib.suppress(gdb.error):
+                    gdb.newest_frame().select()
+                set_registers(*saved)
+
+
+def state(thread):
+    return str(thread["state"].cast(gdb.lookup_type("enum thread_state"))).replace("THREAD_", "")
+
+
+def started():
+    """False when the thread looked at has not run: then switching to it would return to its very first instruction."""
+    caller = gdb.newest_frame().older()
+    return not caller or caller.pc() != address("arch_start")
+
+
+def function(thread, runs):
+    """Its function as the program sees it: the interrupted one, or the library's that parked it."""
+    frame = gdb.newest_frame()
+    if not started():
+        return "%s, not started" % thread["start"].format_string(address=False).strip("<>")
+    if thread["in_tick"]:
+        while frame and frame.type() != gdb.SIGTRAMP_FRAME:
+            frame = frame.older()
+        frame = frame and frame.older()
+    elif not runs:
+        while frame and not (frame.name() or "").startswith("green_"):
+            frame = frame.older()
+    return (frame or gdb.newest_frame()).name() or "?"
+
+
+class Command(gdb.Command):
+    def invoke(self, argument, from_tty):
+        address.cache_clear()  # the program may have been started anew
+        try:
+            gdb.write(self.text(argument))  # may stop to ask for the next page: only now, with the registers back
+        except gdb.error as error:
+            raise gdb.GdbError(str(error))
+
+
+class Green(gdb.Command):
+    """Green threads of libgreen: `green threads`, `green bt ID`."""
+
+    def __init__(self):
+        super().__init__("green", gdb.COMMAND_STACK, prefix=True)
+
+
+class GreenThreads(Command):
+    """List the green threads: id, state, name and function.  `[N]`: runs on gdb's thread N; `tick`: was preempted."""
+
+    def __init__(self):
+        super().__init__("green threads", gdb.COMMAND_STACK)
+
+    def text(self, argument):
+        running = carriers()
+        lines = ["%-14s %-13s %-15s %s\n" % ("Id", "State", "Name", "Function")]
+        for id, thread in threads().items():
+            carrier = running.get(tls_base(thread))
+            word = state(thread).lower()
+            if carrier:
+                word += " [%d]" % carrier.num
+            elif thread["in_tick"]:
+                word += " tick"
+            try:
+                with looking_at(thread, carrier):
+                    where = function(thread, carrier)
+            except (gdb.error, gdb.GdbError):
+                where = "-"
+            lines.append("%-14d %-13s %-15s %s\n" % (id, word, thread["name"].string(errors="replace"), where))
+        return "".join(lines)
+
+
+class GreenBacktrace(Command):
+    """Backtrace of a green thread: green bt ID [OPTION...], with the options of `bt`."""
+
+    def __init__(self):
+        super().__init__("green bt", gdb.COMMAND_STACK)
+
+    def text(self, argument):
+        id, _, options = argument.partition(" ")
+        if not id:
+            raise gdb.GdbError("green bt ID [OPTION...]; `green threads` lists the ids.")
+        thread = threads().get(int(gdb.parse_and_eval(id)))
+        if not thread:
+            raise gdb.GdbError("No such thread.")
+        with looking_at(thread, carriers().get(tls_base(thread))):
+            if started():
+                return gdb.execute("bt " + options, to_string=True)
+            return "Not started: %s\n" % thread["start"]
+
+
+Green()
+GreenThreads()
+GreenBacktrace()
