@@ -34,6 +34,8 @@ void switch_arrived(struct thread *self)
     if (!worker->after)
         return;
     worker->after(worker->left, worker->after_arg);
+    if (unlikely(worker->holds_signal))
+        worker->tick_pending = true; /* the next to leave the runtime delivers it */
     if (unlikely(worker->tick_blocked) && !self->in_tick)
         tick_unblock(worker);
 }

@@ -234,21 +234,22 @@ static void judge(struct thread *self)
     switch_to(self, next, slice_over ? after_slice : after_displaced, NULL);
 }
 
-/* A signal of the program's that was held back (program_signal.c) comes when the worker opens it, at depth 0. */
 void preempt_deferred(struct thread *self)
 {
-    bool blocked;
-
     do {
+        siginfo_t held;
+
         self->depth++;
         compiler_barrier();
         judge(self);
-        blocked = self->worker->tick_blocked;
+        bool holds = program_signal_take(self->worker, &held);
+        if (self->worker->tick_blocked)
+            tick_unblock(self->worker);
         compiler_barrier();
         self->depth--;
         compiler_barrier();
-        if (blocked) /* so no tick can have moved the thread since */
-            tick_unblock(self->worker);
+        if (unlikely(holds))
+            program_signal_deliver(&held);
     } while (self->worker->tick_pending && self->depth == 0);
 }
 
@@ -268,29 +269,35 @@ static void preempt_in_handler(struct thread *self, ucontext_t *ucontext)
 
     self->worker->tick_blocked = true;
     do {
+        siginfo_t held;
+
         self->depth++;
         self->in_tick = true;
         compiler_barrier();
         do
             judge(self);
         while (self->worker->tick_pending);
+        bool holds = program_signal_take(self->worker, &held);
         self->in_tick = nested;
         self->worker->tick_blocked = false;
         ucontext->uc_stack = self->worker->altstack;
         compiler_barrier();
         self->depth--;
         compiler_barrier();
+        if (unlikely(holds))
+            program_signal_deliver(&held);
     } while (self->worker->tick_pending);
 }
 
+/*
+ * A signal of the program's may stand for a tick as well: the kernel drops a tick that finds one pending on the same
+ * kernel thread.
+ */
 static void on_tick(int signal, siginfo_t *info, void *ucontext)
 {
-    struct thread *self = self_thread;
-
-    if (unlikely(!tick_is_ours(info))) {
+    if (unlikely(!tick_is_ours(info)))
         program_signal(signal, info, ucontext);
-        return;
-    }
+    struct thread *self = self_thread;
     if (!self || stopped)
         return;
     struct proc *proc = self->worker->proc;

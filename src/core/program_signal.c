@@ -5,8 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#include <ucontext.h>
 
 #include "core/sched.h"
 #include "mem/interpose.h"
@@ -69,27 +68,67 @@ static void default_action(int signal)
     memset(&action, 0, sizeof action);
     action.sa_handler = SIG_DFL;
     REAL(sigaction)(signal, &action, NULL);
-    raise(signal);
+    REAL(raise)(signal);
     sigemptyset(&mask);
     sigaddset(&mask, signal);
     pthread_sigmask(SIG_UNBLOCK, &mask, NULL);
 }
 
 /*
- * The thread is inside the runtime, whose locks the handler may need: queue the signal again, blocked from the handler's
- * return on, so that it comes when leave() or a switch opens the signal.
+ * The thread is inside the runtime, whose locks the handler may need: hold the signal back, with the kernel blocking the
+ * next, until leave(), or whoever runs here next, takes it.  Queueing it again was tried: the kernel drops it when a tick is
+ * pending.
  */
-static bool postponed(int signal, siginfo_t *info, ucontext_t *interrupted)
+static bool held_back(int signal, const siginfo_t *info, ucontext_t *interrupted)
 {
     struct thread *self = self_thread;
 
     if (!self || self->depth == 0 || self->worker->own_safe)
         return false;
-    syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), signal, info);
+    self->worker->held_info = *info;
+    self->worker->holds_signal = true;
     sigaddset(&interrupted->uc_sigmask, signal);
     self->worker->tick_blocked = true;
     self->worker->tick_pending = true;
     return true;
+}
+
+bool program_signal_take(struct worker *worker, siginfo_t *info)
+{
+    if (likely(!worker->holds_signal))
+        return false;
+    *info = worker->held_info;
+    worker->holds_signal = false;
+    return true;
+}
+
+static void run_handler(const struct sigaction *action, int signal, siginfo_t *info, void *ucontext)
+{
+    sigset_t blocked = action->sa_mask, mask;
+    int saved_errno = errno;
+
+    if (action->sa_flags & (int)SA_RESETHAND)
+        write_action(&(struct sigaction){.sa_handler = SIG_DFL});
+    if (!(action->sa_flags & SA_NODEFER))
+        sigaddset(&blocked, signal);
+    pthread_sigmask(SIG_BLOCK, &blocked, &mask);
+    if (action->sa_flags & SA_SIGINFO)
+        action->sa_sigaction(signal, info, ucontext);
+    else
+        action->sa_handler(signal);
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    errno = saved_errno;
+}
+
+void program_signal_deliver(siginfo_t *info)
+{
+    struct sigaction action = read_action();
+    ucontext_t here;
+
+    if (action.sa_handler == SIG_IGN || action.sa_handler == SIG_DFL) /* it was not when the signal came */
+        return;
+    getcontext(&here);
+    run_handler(&action, info->si_signo, info, &here);
 }
 
 void program_signal(int signal, siginfo_t *info, void *ucontext)
@@ -98,23 +137,10 @@ void program_signal(int signal, siginfo_t *info, void *ucontext)
 
     if (action.sa_handler == SIG_IGN)
         return;
-    if (action.sa_handler == SIG_DFL) {
+    if (action.sa_handler == SIG_DFL)
         default_action(signal);
-        return;
-    }
-    if (postponed(signal, info, ucontext))
-        return;
-    if (action.sa_flags & (int)SA_RESETHAND)
-        write_action(&(struct sigaction){.sa_handler = SIG_DFL});
-    sigset_t mask;
-    int saved_errno = errno;
-    pthread_sigmask(SIG_BLOCK, &action.sa_mask, &mask);
-    if (action.sa_flags & SA_SIGINFO)
-        action.sa_sigaction(signal, info, ucontext);
-    else
-        action.sa_handler(signal);
-    pthread_sigmask(SIG_SETMASK, &mask, NULL);
-    errno = saved_errno;
+    else if (!held_back(signal, info, ucontext))
+        run_handler(&action, signal, info, ucontext);
 }
 
 /* In place of libc's. */
@@ -128,6 +154,30 @@ GREEN_API int sigaction(int signal, const struct sigaction *action, struct sigac
     if (before)
         *before = old;
     return 0;
+}
+
+/*
+ * The kernel drops a signal that finds another of its number pending on the same kernel thread, and that may be a tick.
+ * So see that there is none, and that none can come before ours.
+ */
+GREEN_API int raise(int signal_number)
+{
+    sigset_t tick, mask, pending;
+
+    if (signal_number != atomic_load(&taken_signal) || signal_number == 0)
+        return REAL(raise)(signal_number);
+    sigemptyset(&tick);
+    sigaddset(&tick, signal_number);
+    for (;;) {
+        pthread_sigmask(SIG_BLOCK, &tick, &mask);
+        sigpending(&pending);
+        if (sigismember(&mask, signal_number) || !sigismember(&pending, signal_number))
+            break;
+        pthread_sigmask(SIG_SETMASK, &mask, NULL); /* it comes here */
+    }
+    int result = REAL(raise)(signal_number);
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    return result;
 }
 
 static sighandler_t set_handler(int signal, sighandler_t handler, int flags)

@@ -158,6 +158,8 @@ struct worker {
     struct proc *proc;           /* that it holds, or NULL */
     bool tick_blocked;           /* the kernel blocks the tick's signal here */
     volatile bool tick_pending;  /* a tick came at depth > 0 */
+    bool holds_signal;           /* held_info is a signal of the program's that waits for depth 0 */
+    siginfo_t held_info;
     bool own_safe;               /* its own context holds no lock: the program's handlers may run on it */
     bool spinning;               /* counted as looking for work */
     int tid;

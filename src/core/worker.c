@@ -12,6 +12,7 @@
 #include "base/futex.h"
 #include "core/observe.h"
 #include "core/pool.h"
+#include "core/program_signal.h"
 #include "core/runq.h"
 #include "core/sched.h"
 #include "core/tick.h"
@@ -246,10 +247,14 @@ static void idle_sleep(struct worker *worker)
     uint64_t deadline = atomic_load_explicit(&worker->proc->first_deadline, memory_order_relaxed);
 
     count_up(&worker->proc->count.idles);
+    siginfo_t held;
+
     worker->own_safe = true;
     compiler_barrier();
     if (worker->tick_blocked)
         tick_unblock(worker);
+    if (program_signal_take(worker, &held))
+        program_signal_deliver(&held);
     while (atomic_load(&worker->wake) == 0 && clock_now() < deadline)
         futex_wait(&worker->wake, 0, deadline);
     compiler_barrier();
