@@ -30,7 +30,6 @@ void lock_release_slow(struct lock *lock)
 }
 
 #ifdef GREEN_DEBUG
-/* A condition variable's waiter takes a mutex's queue, and a mutex's queue may be that of another waiter: same rank, once. */
 void lock_note_acquire(enum lock_rank rank)
 {
     uint32_t *held = lock_held_ranks();

@@ -8,6 +8,9 @@ int green_attr_init(green_attr_t *attr)
 {
     if (!attr)
         return EINVAL;
+    struct thread *self = enter(); /* GREEN_STACK is known once the library runs */
+    if (self)
+        leave(self);
     memset(attr, 0, sizeof *attr);
     attr->__stack_bytes = settings.stack_bytes;
     return 0;

@@ -86,6 +86,16 @@ static void settle_attention(struct proc *proc)
         atomic_store_explicit(&proc->attention, true, memory_order_relaxed);
 }
 
+/* From the global queue comes a share of it: then somebody waits here who did not before. */
+static struct thread *take_global(struct proc *proc)
+{
+    struct thread *next = global_take(proc);
+
+    if (next && settings.preempt && !ring_empty(proc) && !atomic_load_explicit(&proc->ticking, memory_order_relaxed))
+        slice_watch(proc, next);
+    return next;
+}
+
 /*
  * The dispatches that are not as most: on a processor that leaves service nobody is chosen; without ticks, deadlines are
  * looked at here; woken threads go first; and now and then the global queue does.
@@ -94,15 +104,18 @@ static struct thread *choose_specially(struct proc *proc)
 {
     struct thread *next = NULL;
 
-    if (atomic_load_explicit(&proc->retired, memory_order_relaxed))
-        return NULL;
-    if (!settings.preempt && atomic_load_explicit(&proc->first_deadline, memory_order_relaxed) != NEVER)
-        timers_expire(proc, clock_now(), &proc->woken);
-    if (atomic_load_explicit(&proc->until_global, memory_order_relaxed) == 0) {
+    const bool global_first = atomic_load_explicit(&proc->until_global, memory_order_relaxed) == 0;
+
+    if (global_first) {
         atomic_store_explicit(&proc->until_global, GLOBAL_EVERY, memory_order_relaxed);
         count_up(&proc->rounds);
-        next = global_take(proc);
     }
+    if (atomic_load_explicit(&proc->retired, memory_order_relaxed))
+        return NULL;
+    if (!settings.preempt)
+        timers_fire(proc);
+    if (global_first)
+        next = take_global(proc);
     if (!next)
         next = run_list_pop(&proc->woken);
     settle_attention(proc);
@@ -118,7 +131,7 @@ static struct thread *choose_ordinarily(struct proc *proc)
     proc->slice_unknown = true;
     if ((next = runq_pop(proc)))
         return next;
-    return global_take(proc);
+    return take_global(proc);
 }
 
 /* In line for the case of most yields: a thread in the ring, and nothing else to look at. */
@@ -137,7 +150,7 @@ static inline __attribute__((always_inline)) struct thread *choose_now(struct pr
         return choose_ordinarily(proc);
     proc->slice_unknown = true;
     next = runq_pop(proc);
-    return likely(next != NULL) ? next : global_take(proc);
+    return likely(next != NULL) ? next : take_global(proc);
 }
 
 struct thread *choose_ready(struct proc *proc)

@@ -109,11 +109,13 @@ enum wake foreign_park(struct thread *self, struct lock *lock, enum lock_rank ra
 
     if (lock)
         lock_release(lock, rank);
+    self->worker->own_safe = true; /* nothing is half done: the program's handlers may run */
     while ((wake = atomic_load(&self->wake)) == WAKE_WAITING) {
         futex_wait(&self->wake, WAKE_WAITING, self->deadline);
         if (self->deadline != NEVER && clock_now() >= self->deadline)
             park_claim(self, WAKE_TIMEOUT);
     }
+    self->worker->own_safe = false;
     errno = saved_errno;
     return wake;
 }

@@ -20,6 +20,7 @@
 #include "core/sched.h"
 #include "core/table.h"
 #include "core/tick.h"
+#include "mem/tls.h"
 
 /* The calling kernel thread is a green thread's: it becomes the worker of the only processor. */
 static void restart_worker(struct thread *self)
@@ -46,8 +47,9 @@ static void after_fork_in_child(void)
     workers_forget();
     procs_fork_reset();
     pool_fork_reset(self);
-    threads_fork_reset();
+    threads_fork_reset(self);
     foreign_fork_reset();
+    tls_modules_fork_reset();
     tick_fork_reset();
     procs_set(1);
     if (self->kind == THREAD_MULTIPLEXED)

@@ -66,11 +66,15 @@ uint64_t threads_live(void)
     return threads_created() + 1 - exited;
 }
 
-void threads_fork_reset(void)
+void threads_fork_reset(struct thread *survivor)
 {
+    uint64_t life = life_of(survivor);
+
+    if ((uint32_t)life < LIFE_JOINED) /* its joiner is lost */
+        life_change(survivor, &life, LIFE_JOINABLE);
     atomic_store(&created_outside, 0);
     atomic_store(&exited_outside, 0);
-    atomic_store(&main_exited, false);
+    atomic_store(&main_exited, survivor->kind == THREAD_MULTIPLEXED && survivor->stack_top);
 }
 
 static void count_created(struct proc *proc)
@@ -149,7 +153,8 @@ int green_create(green_t *id, const green_attr_t *attr, void *(*start)(void *), 
     ready(self, thread);
     leave(self);
     if (unlikely(atomic_load_explicit(&procs_missing, memory_order_relaxed)))
-        procs_start_missing(); /* without them, threads still run on this processor */
+        if (procs_start_missing() != 0) /* threads run on the processors there are */
+            atomic_store(&procs_missing, false);
     return 0;
 }
 
@@ -251,13 +256,15 @@ static bool backed_out(struct thread *target, const struct thread *joiner)
            life_change(target, &life, LIFE_JOINABLE);
 }
 
-/* Become the joiner of `target`: 0, EALREADY when it has ended, EDEADLK or EINVAL. */
+/* Become the joiner of `target`, as the joiner's join_id names it: 0, EALREADY when it has ended, ESRCH, EDEADLK or EINVAL. */
 static int life_join(struct thread *target, const struct thread *joiner)
 {
     uint64_t life = life_of(target);
 
     for (;;) {
         uint32_t low = (uint32_t)life;
+        if (life >> 32 != joiner->join_id >> 32)
+            return ESRCH;
         if (low != LIFE_JOINABLE && low != LIFE_EXITED)
             return EINVAL;
         if (!life_change(target, &life, low == LIFE_EXITED ? LIFE_JOINED : joiner->index))
@@ -272,8 +279,10 @@ static void after_join(struct thread *left, void *arg)
 {
     struct thread *target = arg;
 
-    left->join_error = life_join(target, left);
-    if (left->join_error) {
+    int error = life_join(target, left);
+
+    if (error) { /* else it may run already */
+        left->join_error = error;
         park_claim(left, WAKE_READY);
         ready(self_thread, left);
     }
@@ -290,6 +299,7 @@ static int join_wait(struct thread *self, struct thread *target)
         if (!self->join_error)
             foreign_park(self, NULL, RANK_QUEUE);
     } else {
+        self->join_error = 0;
         atomic_store_explicit(&self->state, THREAD_PARKED, memory_order_relaxed);
         switch_to(self, choose(self->worker), after_join, target);
     }
@@ -304,6 +314,7 @@ static int join(struct thread *self, green_t id, void **result)
         return ESRCH;
     if (target == self)
         return EDEADLK;
+    self->join_id = id;
     int error = join_wait(self, target);
     if (error)
         return error;
@@ -324,12 +335,14 @@ int green_join(green_t id, void **result)
     return error;
 }
 
-static int detach(struct thread *self, struct thread *target)
+static int detach(struct thread *self, struct thread *target, green_t id)
 {
     uint64_t life = life_of(target);
 
     for (;;) {
         uint32_t low = (uint32_t)life;
+        if (life >> 32 != id >> 32)
+            return ESRCH;
         if (low != LIFE_JOINABLE && low != LIFE_EXITED)
             return EINVAL;
         if (!life_change(target, &life, LIFE_DETACHED))
@@ -347,7 +360,7 @@ int green_detach(green_t id)
     if (!self)
         return ENOMEM;
     struct thread *target = table_find(id);
-    int error = target ? detach(self, target) : ESRCH;
+    int error = target ? detach(self, target, id) : ESRCH;
     leave(self);
     return error;
 }

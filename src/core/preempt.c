@@ -29,7 +29,8 @@
 #include "core/table.h"
 #include "core/tick.h"
 
-enum { QUIET_TICKS = 3, USE_HALVES_SHIFT = 26 };
+/* At the end of a slice the global queue is looked at first more often than at a yield, which comes sooner. */
+enum { QUIET_TICKS = 3, USE_HALVES_SHIFT = 26, GLOBAL_EVERY_SLICES = 4 };
 
 /* The process ends: ticks are ignored from here on. */
 static volatile bool stopped;
@@ -74,7 +75,7 @@ void tick_need(struct proc *proc, uint64_t deadline)
     tick_set(atomic_load_explicit(&proc->worker, memory_order_relaxed), deadline);
 }
 
-void slice_begin(struct proc *proc, struct thread *thread, uint64_t now)
+void slice_begin(struct proc *proc, const struct thread *thread, uint64_t now)
 {
     proc->slice_end = now + slice_ns(thread);
     proc->slice_unknown = false;
@@ -83,11 +84,11 @@ void slice_begin(struct proc *proc, struct thread *thread, uint64_t now)
         tick_need(proc, proc->slice_end);
 }
 
-void slice_watch(struct proc *proc)
+void slice_watch(struct proc *proc, const struct thread *runs)
 {
     proc->quiet_ticks = 0;
     atomic_store_explicit(&proc->ticking, true, memory_order_relaxed);
-    slice_begin(proc, self_thread, clock_now());
+    slice_begin(proc, runs, clock_now());
 }
 
 /*
@@ -153,8 +154,10 @@ static void after_displaced(struct thread *left, void *arg)
 
 static void after_slice(struct thread *left, void *arg)
 {
+    struct proc *proc = left->worker->proc; /* once it is queued, it may be running elsewhere */
+
     after_requeue(left, arg);
-    wake_for(left->worker->proc);
+    wake_for(proc);
 }
 
 /*
@@ -187,13 +190,20 @@ static struct thread *elect(struct proc *proc, struct thread *self, uint64_t now
         *slice_over = true;
         return &self->worker->own;
     }
-    if (woken->head && (*slice_over || recent_use(woken->head, now) < recent_use(self, now)))
-        while ((next = run_list_pop(woken)))
+    const bool urgent = woken->head && (*slice_over || recent_use(woken->head, now) < recent_use(self, now));
+    if (urgent)
+        woken_append(proc, run_list_pop(woken));
+    if (woken->head && sched_shared && procs_idle())
+        flush_woken(proc, woken); /* others have time for them */
+    while ((next = run_list_pop(woken)))
+        if (urgent)
             woken_append(proc, next);
-    else
-        flush_woken(proc, woken);
+        else
+            runq_push(proc, next);
     if (*slice_over && somebody_waits(proc)) {
-        next = choose_ready(proc);
+        next = proc->slices_ended++ % GLOBAL_EVERY_SLICES == 0 ? global_take(proc) : NULL;
+        if (!next)
+            next = choose_ready(proc);
         proc->slice_unknown = false;
         if (next)
             proc->slice_end = now + slice_ns(next);
@@ -323,8 +333,16 @@ static void on_tick(int signal, siginfo_t *info, void *ucontext)
 
 void tick_unblock(struct worker *worker)
 {
+    sigset_t tick;
+
     worker->tick_blocked = false;
-    pthread_sigmask(SIG_SETMASK, &open_mask, NULL);
+    if (worker->proc) {
+        pthread_sigmask(SIG_SETMASK, &open_mask, NULL);
+        return;
+    }
+    sigemptyset(&tick); /* a foreign thread's mask is its own */
+    sigaddset(&tick, settings.signal);
+    pthread_sigmask(SIG_UNBLOCK, &tick, NULL);
 }
 
 void preempt_stop(void)

@@ -54,7 +54,6 @@ static void retire_mark(struct proc *proc)
 
 int procs_set(unsigned wanted)
 {
-    struct thread *self = self_thread;
     int error = 0;
 
     lock_acquire(&control_lock, RANK_CONTROL);
@@ -76,8 +75,7 @@ int procs_set(unsigned wanted)
     atomic_store(&count, wanted);
     lock_release(&control_lock, RANK_CONTROL);
     for (unsigned i = wanted; i < now; i++)
-        if (!self || self->worker->proc != proc_at(i))
-            proc_kick(proc_at(i));
+        proc_kick(proc_at(i));
     return error;
 }
 

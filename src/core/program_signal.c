@@ -6,11 +6,13 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #include "core/sched.h"
 #include "mem/interpose.h"
 
 static _Atomic int taken_signal; /* 0: none yet */
+static struct sigaction ours;    /* constant once set */
 
 /*
  * The program's action: read in a signal handler while another kernel thread may write.  A version is odd during a write;
@@ -52,9 +54,12 @@ int program_signal_init(int signal, const struct sigaction *tick_action)
 {
     struct sigaction before;
 
+    if (atomic_load(&taken_signal)) /* by a start that failed later */
+        return 0;
     if (REAL(sigaction)(signal, tick_action, &before) != 0)
         return errno;
     write_action(&before);
+    ours = *tick_action;
     atomic_store(&taken_signal, signal);
     return 0;
 }
@@ -72,6 +77,7 @@ static void default_action(int signal)
     sigemptyset(&mask);
     sigaddset(&mask, signal);
     pthread_sigmask(SIG_UNBLOCK, &mask, NULL);
+    REAL(sigaction)(signal, &ours, NULL); /* its default was to ignore, or to stop for a while */
 }
 
 /*
@@ -157,27 +163,27 @@ GREEN_API int sigaction(int signal, const struct sigaction *action, struct sigac
 }
 
 /*
- * The kernel drops a signal that finds another of its number pending on the same kernel thread, and that may be a tick.
- * So see that there is none, and that none can come before ours.
+ * The kernel drops a signal that finds another of its number pending on the same kernel thread, and that may be a tick:
+ * so what raise() does, to run the handler before it returns, is done without the kernel.
  */
 GREEN_API int raise(int signal_number)
 {
-    sigset_t tick, mask, pending;
+    siginfo_t info;
+    sigset_t mask;
 
-    if (signal_number != atomic_load(&taken_signal) || signal_number == 0)
+    pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    if (signal_number == 0 || signal_number != atomic_load(&taken_signal) || sigismember(&mask, signal_number))
         return REAL(raise)(signal_number);
-    sigemptyset(&tick);
-    sigaddset(&tick, signal_number);
-    for (;;) {
-        pthread_sigmask(SIG_BLOCK, &tick, &mask);
-        sigpending(&pending);
-        if (sigismember(&mask, signal_number) || !sigismember(&pending, signal_number))
-            break;
-        pthread_sigmask(SIG_SETMASK, &mask, NULL); /* it comes here */
-    }
-    int result = REAL(raise)(signal_number);
-    pthread_sigmask(SIG_SETMASK, &mask, NULL);
-    return result;
+    struct sigaction action = read_action();
+    if (action.sa_handler == SIG_DFL)
+        default_action(signal_number);
+    memset(&info, 0, sizeof info);
+    info.si_signo = signal_number;
+    info.si_code = SI_TKILL;
+    info.si_pid = getpid();
+    info.si_uid = getuid();
+    program_signal_deliver(&info);
+    return 0;
 }
 
 static sighandler_t set_handler(int signal, sighandler_t handler, int flags)

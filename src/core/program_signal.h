@@ -3,7 +3,8 @@
  *
  * Ticks share SIGALRM with alarm(), setitimer() and the program's timers.  The handler is ours; what the program asks
  * for by sigaction() or signal() is kept here, and is what it gets when the signal is not a tick.  alarm(), timers and
- * kill() are signals of the process, which the kernel keeps apart from ticks; raise() is not, and is wrapped.
+ * kill() are signals of the process, which the kernel keeps apart from ticks; raise() is not, and is wrapped.  What another
+ * kernel thread sends to this one alone (pthread_kill) may be lost in a tick.
  */
 #ifndef PROGRAM_SIGNAL_H
 #define PROGRAM_SIGNAL_H

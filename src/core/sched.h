@@ -144,8 +144,10 @@ void procs_fork_reset(void);
 /* timer.c: deadlines of parked threads. */
 void timer_add(struct proc *proc, struct thread *thread);
 void timer_cancel(struct thread *thread);
-/* Ready all whose time has come; true if there were any.  They are appended to `woken`. */
-bool timers_expire(struct proc *proc, uint64_t now, struct run_list *woken);
+/* Claim all whose time has come, and append them to `woken`. */
+void timers_expire(struct proc *proc, uint64_t now, struct run_list *woken);
+/* The same when nobody runs who could be displaced: to the ring, where other processors see them. */
+void timers_fire(struct proc *proc);
 void timers_move(struct proc *from, struct proc *to);
 
 /* preempt.c */
@@ -153,9 +155,9 @@ enum { SLICE_MIN_US = 100, SLICE_MAX_US = 10000000 };
 int preempt_init(void);
 void preempt_stop(void);
 /* Somebody waits: watch the slice of the thread that runs. */
-void slice_watch(struct proc *proc);
+void slice_watch(struct proc *proc, const struct thread *runs);
 /* The processor begins to run threads at `now`. */
-void slice_begin(struct proc *proc, struct thread *thread, uint64_t now);
+void slice_begin(struct proc *proc, const struct thread *thread, uint64_t now);
 /* A tick must come at that time at the latest. */
 void tick_need(struct proc *proc, uint64_t deadline);
 void tick_unblock(struct worker *worker);
@@ -173,7 +175,7 @@ void foreign_fork_reset(void);
 /* lifecycle.c */
 uint64_t threads_created(void);
 uint64_t threads_live(void);
-void threads_fork_reset(void);
+void threads_fork_reset(struct thread *survivor);
 /* Give a structure a new life: a new id, joinable or detached. */
 void life_begin(struct thread *thread, bool detached);
 /* Nobody can name it any more. */

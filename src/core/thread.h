@@ -81,6 +81,7 @@ struct thread {
     void *(*start)(void *);
     void *arg;
     void *result;
+    green_t join_id;             /* own: whom it joins */
     int join_error;              /* own: why it did not become a joiner */
 
     /* Scheduling. */
@@ -127,6 +128,7 @@ struct proc {
     uint64_t accounted;          /* ns: up to here its time has been charged */
     uint64_t armed;              /* ns: when the tick comes, or NEVER */
     unsigned quiet_ticks;        /* in a row with nobody waiting */
+    unsigned slices_ended;
     uint32_t random;
     struct thread *bucket;       /* released threads of the default class */
     unsigned bucket_count;
@@ -135,7 +137,7 @@ struct proc {
     _Atomic bool ticking;        /* the slice is being watched */
     unsigned index;              /* constant */
     _Atomic bool retired;        /* guarded by the control lock; its worker sees it in dispatch */
-    bool promised;               /* guarded by the control lock: a worker is being made for it */
+    _Atomic bool promised;       /* a worker is being made for it; set under the control lock */
     bool idle;                   /* guarded by the sched lock: on the idle list */
     struct proc *next_idle;      /* guarded by the sched lock */
 

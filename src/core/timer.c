@@ -65,10 +65,8 @@ void timer_cancel(struct thread *thread)
     lock_release(&proc->timers_lock, RANK_TIMERS);
 }
 
-bool timers_expire(struct proc *proc, uint64_t now, struct run_list *woken)
+void timers_expire(struct proc *proc, uint64_t now, struct run_list *woken)
 {
-    bool any = false;
-
     lock_acquire(&proc->timers_lock, RANK_TIMERS);
     while (proc->timers.root && proc->timers.root->deadline <= now) {
         struct thread *thread = timer_thread(proc->timers.root);
@@ -77,12 +75,25 @@ bool timers_expire(struct proc *proc, uint64_t now, struct run_list *woken)
         if (claimed) {
             atomic_store_explicit(&thread->state, THREAD_READY, memory_order_relaxed);
             run_list_append(woken, thread);
-            any = true;
         }
     }
     publish_first(proc);
     lock_release(&proc->timers_lock, RANK_TIMERS);
-    return any;
+}
+
+void timers_fire(struct proc *proc)
+{
+    uint64_t first = atomic_load_explicit(&proc->first_deadline, memory_order_relaxed), now;
+    struct run_list woken = {NULL, NULL};
+    struct thread *thread;
+
+    if (first == NEVER || first > (now = clock_now()))
+        return;
+    timers_expire(proc, now, &woken);
+    while ((thread = run_list_pop(&woken)))
+        runq_push(proc, thread);
+    if (sched_shared)
+        wake_for(proc);
 }
 
 void timers_move(struct proc *from, struct proc *to)

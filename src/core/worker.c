@@ -113,13 +113,14 @@ void proc_kick(struct proc *proc)
         tick_send(worker);
 }
 
-/* Nobody is idle and a thread waits in the global queue: some processor must be watching its slice. */
+/* Nobody is idle and a thread waits in the global queue: the first processor that does not watch its slice shall. */
 static void kick_unless_ticking(void)
 {
     for (unsigned i = 0; i < procs_count(); i++)
-        if (atomic_load(&proc_at(i)->ticking))
+        if (atomic_load(&proc_at(i)->worker) && !atomic_load(&proc_at(i)->ticking)) {
+            proc_kick(proc_at(i));
             return;
-    proc_kick(proc_at(0));
+        }
 }
 
 void wake_for(struct proc *pushed_to)
@@ -127,7 +128,7 @@ void wake_for(struct proc *pushed_to)
     if (pushed_to) {
         if (unlikely(!atomic_load_explicit(&pushed_to->ticking, memory_order_relaxed)) && settings.preempt &&
             self_thread->kind != THREAD_WORKER)
-            slice_watch(pushed_to);
+            slice_watch(pushed_to, self_thread);
         if (!sched_shared)
             return;
     }
@@ -143,9 +144,8 @@ void wake_for(struct proc *pushed_to)
 /* Go to sleep until given a processor. */
 static void spare_wait(struct worker *worker)
 {
-    while (atomic_load(&worker->wake) == 0)
+    while (atomic_exchange(&worker->wake, 0) == 0)
         futex_wait(&worker->wake, 0, NEVER);
-    atomic_store(&worker->wake, 0);
 }
 
 /*
@@ -203,7 +203,7 @@ static struct thread *steal(struct worker *worker)
 {
     struct thread *thread = NULL;
 
-    if (!sched_shared)
+    if (!sched_shared || !ring_empty(worker->proc))
         return NULL;
     if (!worker->spinning) {
         if (2 * atomic_load(&spinners) >= procs_count() - atomic_load(&idle_count))
@@ -233,7 +233,7 @@ static void retire(struct worker *worker)
     pool_flush(worker->proc);
     proc_retire(worker);
     lock_acquire(&sched_lock, RANK_SCHED);
-    if (!worker->proc) {
+    if (!worker->proc) { /* it may have been wanted again */
         worker->next_spare = spare_workers;
         spare_workers = worker;
     }
@@ -276,9 +276,9 @@ static void idle(struct worker *worker)
 
     lock_acquire(&sched_lock, RANK_SCHED);
     atomic_store(&worker->wake, 0);
+    stop_spinning(worker, false); /* before others can set it again: they see the processor idle under this lock */
     idle_add(proc);
     lock_release(&sched_lock, RANK_SCHED);
-    stop_spinning(worker, false);
     atomic_thread_fence(memory_order_seq_cst);
     if (!work_anywhere() && !atomic_load(&proc->retired)) {
         observe_idle(proc);
@@ -310,11 +310,7 @@ static struct thread *find_work(struct worker *worker)
             worker->tick_pending = false;
             proc->armed = NEVER;
         }
-        uint64_t first = atomic_load_explicit(&proc->first_deadline, memory_order_relaxed);
-        if (first != NEVER && first <= clock_now())
-            timers_expire(proc, clock_now(), &proc->woken);
-        if (proc->woken.head)
-            atomic_store_explicit(&proc->attention, true, memory_order_relaxed);
+        timers_fire(proc);
         if ((next = choose_ready(proc)) || (next = steal(worker)))
             return next;
         idle(worker);

@@ -160,7 +160,7 @@ static void *worker_main(void *arg)
         return NULL;
     }
     worker_give(worker, spawn->proc);
-    atomic_store(&worker->wake, 0);
+    tick_unblock(worker); /* whatever its creator had blocked */
     worker_publish(worker);
     spawn_answer(spawn, SPAWN_DONE);
     worker_run();
@@ -186,11 +186,11 @@ int worker_spawn(struct proc *proc)
 
     if (!spawn.worker)
         return ENOMEM;
-    int error = create_kernel_thread(&spawn);
-    if (error)
-        return error;
-    while (atomic_load(&spawn.state) == SPAWN_WAITING)
+    spawn.error = create_kernel_thread(&spawn);
+    while (!spawn.error && atomic_load(&spawn.state) == SPAWN_WAITING)
         futex_wait(&spawn.state, SPAWN_WAITING, NEVER);
+    if (spawn.error)
+        munmap(spawn.worker, sizeof *spawn.worker);
     return spawn.error;
 }
 

@@ -92,7 +92,7 @@ int stack_map(unsigned class, size_t reserve, struct stack *stack)
     return 0;
 }
 
-int stack_in_guard(const struct stack *stack, const void *address)
+bool stack_in_guard(const struct stack *stack, const void *address)
 {
     uintptr_t low = (uintptr_t)stack->low, at = (uintptr_t)address;
 

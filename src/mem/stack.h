@@ -9,6 +9,7 @@
 #ifndef STACK_H
 #define STACK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct stack {
@@ -28,7 +29,7 @@ unsigned stack_class(size_t bytes);
 int stack_map(unsigned class, size_t reserve, struct stack *stack);
 
 /* True when the address lies in the guard of a stack. */
-int stack_in_guard(const struct stack *stack, const void *address);
+bool stack_in_guard(const struct stack *stack, const void *address);
 
 /* In the child of a fork: start new slabs, as the old ones may have been in the middle of a change. */
 void stack_fork_reset(void);

@@ -64,6 +64,8 @@ void tls_keys_init(void);
 int tls_modules_init(void);
 void tls_modules_refresh(void *tp);
 void tls_dynamic_release(void);
+/* In the child of a fork: nobody scans. */
+void tls_modules_fork_reset(void);
 /* True for an address in a sanitizer's runtime. */
 bool tls_in_sanitizer(const void *address);
 

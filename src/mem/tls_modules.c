@@ -110,7 +110,7 @@ struct found {
 };
 
 struct scan {
-    bool at_start; /* all modules are static then */
+    bool at_start; /* of the library: a module may be static without the flag, having come with the program */
     size_t above;  /* ids up to this one are known */
     size_t count;
     struct found found[MODULES_MAX];
@@ -147,6 +147,13 @@ static char *own_block(size_t id)
     return __tls_get_addr(&index);
 }
 
+static bool within_static(ptrdiff_t offset)
+{
+    ptrdiff_t distance = offset * ARCH_TLS_MODULE_OFFSET_SIGN;
+
+    return distance > 0 && (size_t)distance <= tls_layout.static_bytes;
+}
+
 static int add_modules(struct scan *scan)
 {
     int error = dl_iterate_phdr(find_module, scan);
@@ -156,8 +163,12 @@ static int add_modules(struct scan *scan)
         const struct found *found = &scan->found[i];
         if (count == MODULES_MAX)
             return ENOMEM;
-        modules[count++] = (struct module){own_block(found->id) - (char *)arch_thread_pointer(), found->image,
-                                           found->image_bytes, found->bytes};
+        ptrdiff_t offset = own_block(found->id) - (char *)arch_thread_pointer();
+        if (!within_static(offset)) { /* opened before the start, and dynamic */
+            first_dynamic_id = found->id < first_dynamic_id ? found->id : first_dynamic_id;
+            continue;
+        }
+        modules[count++] = (struct module){offset, found->image, found->image_bytes, found->bytes};
         atomic_store(&module_count, count);
     }
     return error;
@@ -179,9 +190,11 @@ static int scan_modules(bool at_start)
 
 int tls_modules_init(void)
 {
+    first_dynamic_id = MODULES_MAX;
     int error = scan_modules(true);
 
-    first_dynamic_id = scanned_id + 1;
+    if (first_dynamic_id > scanned_id)
+        first_dynamic_id = scanned_id + 1;
     return error;
 }
 
@@ -199,7 +212,7 @@ void tls_modules_refresh(void *tp)
         copy_image(&modules[i], tp);
 }
 
-/* The new modules' images, in every block but those libc has filled in: the kernel threads' and the donated. */
+/* The new modules' images, in every block of ours; libc has filled in those of its kernel threads. */
 static void fill_blocks(size_t first)
 {
     size_t count = atomic_load(&module_count);
@@ -230,6 +243,11 @@ GREEN_API void *dlopen(const char *file, int mode)
     void *library = real_dlopen(file, mode);
 
     return library && atomic_load(&module_count) ? note_library(library, file) : library;
+}
+
+void tls_modules_fork_reset(void)
+{
+    pthread_mutex_init(&scan_mutex, NULL);
 }
 
 /* The calling thread's dynamic blocks: libc makes new ones when they are next asked for. */

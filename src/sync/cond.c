@@ -146,8 +146,9 @@ int green_cond_broadcast(green_cond_t *cond)
     if (!self)
         return ENOMEM;
     lock_acquire(&queue->lock, RANK_COND);
-    waitq_wake_all(queue, self);
+    struct thread *waiters = waitq_claim_all(queue);
     lock_release(&queue->lock, RANK_COND);
+    waitq_ready_all(self, waiters);
     leave(self);
     return 0;
 }

@@ -25,8 +25,9 @@ static void once_finish(green_once_t *once, unsigned state)
 
     lock_acquire(&queue->lock, RANK_QUEUE);
     __atomic_store_n(&once->__state, state, __ATOMIC_RELEASE);
-    waitq_wake_all(queue, self);
+    struct thread *waiters = waitq_claim_all(queue);
     lock_release(&queue->lock, RANK_QUEUE);
+    waitq_ready_all(self, waiters);
     leave(self);
 }
 

@@ -48,7 +48,8 @@ struct thread *waitq_claim_first(struct waitq *queue)
 
     while ((thread = queue->head)) {
         waitq_remove(queue, thread);
-        if (park_claim(thread, WAKE_READY))
+        if (atomic_load_explicit(&thread->state, memory_order_relaxed) != THREAD_LOST && /* at a fork */
+            park_claim(thread, WAKE_READY))
             return thread;
     }
     return NULL;
@@ -73,10 +74,20 @@ int waitq_park(struct waitq *queue, struct thread *self, enum lock_rank rank)
     return ETIMEDOUT;
 }
 
-void waitq_wake_all(struct waitq *queue, struct thread *self)
+struct thread *waitq_claim_all(struct waitq *queue)
 {
-    struct thread *thread;
+    struct thread *first = NULL, **last = &first;
 
-    while ((thread = waitq_claim_first(queue)))
-        ready_last(self, thread);
+    while ((*last = waitq_claim_first(queue)))
+        last = &(*last)->next;
+    return first;
+}
+
+void waitq_ready_all(struct thread *self, struct thread *first)
+{
+    while (first) {
+        struct thread *next = first->next;
+        ready_last(self, first);
+        first = next;
+    }
 }

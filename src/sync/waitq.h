@@ -35,7 +35,11 @@ void waitq_join(struct waitq *queue, struct thread *self, uint64_t deadline);
 /* Park the calling thread, which is on the queue.  The lock is held, and is not afterwards.  0, or ETIMEDOUT, and then it is off. */
 int waitq_park(struct waitq *queue, struct thread *self, enum lock_rank rank);
 
-/* Wake everybody, in order.  With the lock held. */
-void waitq_wake_all(struct waitq *queue, struct thread *self);
+/*
+ * Take off and claim everybody, linked by `next`, which no waiter uses; and make them ready, in order, when the lock has
+ * been released: the first to run may free the queue.
+ */
+struct thread *waitq_claim_all(struct waitq *queue);
+void waitq_ready_all(struct thread *self, struct thread *first);
 
 #endif
