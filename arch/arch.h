@@ -1,8 +1,8 @@
 /*
  * The port contract: everything that differs between processors, and all of it.
  *
- * A port is a folder with machine.h (types, constants, one-line accessors) and switch.S (what cannot be written in C).
- * The build picks the folder; nothing outside arch/ asks which one.
+ * A port is a folder with machine.h (types, constants, one-line accessors) and switch.S (what cannot be written in
+ * C).  The build picks the folder; nothing outside arch/ asks which one.
  *
  * Why the thread-local storage base moves in assembly only: compilers take `&errno` and the address of any __thread
  * variable for constant within a function, so C code that changes the base would go on using the old thread's.
@@ -21,12 +21,12 @@
  *   arch_pause()                                 the spin loop hint
  *   arch_thread_pointer()                        the thread-local storage base
  *   arch_ucontext_sp(ucontext)                   the stack pointer a signal interrupted
- *   ARCH_HWCAP2_TLS                              AT_HWCAP2 bit: the base may be set without a system call; 0: none needed
+ *   ARCH_HWCAP2_TLS                              AT_HWCAP2 bit: the base may be set without a system call
  *   ARCH_TLS_MODULE_OFFSET_SIGN                  +1 when static TLS blocks lie above the thread pointer, -1 below */
 #include <machine.h>
 
 _Static_assert(sizeof(struct arch_context) == 2 * sizeof(void *), "a context is a stack pointer and a TLS base");
-_Static_assert(ARCH_CACHE_LINE >= 32 && (ARCH_CACHE_LINE & (ARCH_CACHE_LINE - 1)) == 0, "a cache line is a power of 2");
+_Static_assert(ARCH_CACHE_LINE >= 32 && (ARCH_CACHE_LINE & (ARCH_CACHE_LINE - 1)) == 0, "a power of 2");
 
 /* True when arch_switch() may set the base by itself; else it makes a system call each time. Set once, before use. */
 extern bool arch_fast_tls;
@@ -44,7 +44,8 @@ void arch_switch(struct arch_context *from, struct arch_context *to);
 void arch_context_init(struct arch_context *context, void *top, void *tls, void (*entry)(void));
 
 /* Run a signal handler with another TLS base. */
-void arch_call_with_tls(void *tls, void (*handler)(int, siginfo_t *, void *), int signal, siginfo_t *info, void *ucontext);
+void arch_call_with_tls(void *tls, void (*handler)(int, siginfo_t *, void *), int signal, siginfo_t *info,
+                        void *ucontext);
 
 /*
  * End the calling kernel thread without returning to libc: store 1 to *done, wake its futex, exit.  Touches no stack

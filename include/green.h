@@ -11,12 +11,12 @@
  * green one; green_init() of <green/sched.h> does so with settings of your own.  Compile with
  * `cc prog.c $(pkg-config --cflags --libs libgreen)`.
  *
- * Conventions.  Every call returns 0 or an error number and leaves errno alone, unless its POSIX twin sets errno, which
- * is then said.  "Blocks" means that the calling thread may be parked; the processor then runs another one.  "Signal
- * handler: yes" means that a handler may call it even when it interrupted this library.  A kernel thread that this library did
- * not make may call everything: it joins on its first call, and where a green thread parks it sleeps in the kernel.
- * ENOMEM from such a first call means that there was no memory to join with.  No call is a cancellation point: green
- * threads cannot be cancelled.
+ * Conventions.  Every call returns 0 or an error number and leaves errno alone, unless its POSIX twin sets errno,
+ * which is then said.  "Blocks" means that the calling thread may be parked; the processor then runs another one.
+ * "Signal handler: yes" means that a handler may call it even when it interrupted this library.  A kernel thread that
+ * this library did not make may call everything: it joins on its first call, and where a green thread parks it sleeps
+ * in the kernel.  ENOMEM from such a first call means that there was no memory to join with.  No call is a
+ * cancellation point: green threads cannot be cancelled.
  *
  * References are to POSIX.1-2017.
  */
@@ -105,8 +105,8 @@ typedef struct {
 #define GREEN_STACK_MIN 16384
 
 /*
- * Attributes: what green_create() is told about the new thread.  The defaults are joinable, no name, and the program's
- * stack size (GREEN_STACK, 256 KiB).  None of these blocks.  Signal handler: yes.  Source: pthread_attr_*.
+ * Attributes: what green_create() is told about the new thread.  The defaults are joinable, no name, and the
+ * program's stack size (GREEN_STACK, 256 KiB).  None of these blocks.  Signal handler: yes.  Source: pthread_attr_*.
  *   EINVAL  a detach state that is none; a stack below GREEN_STACK_MIN or above 1 GiB; a null pointer
  *   ERANGE  a name of more than 15 bytes (setname), a buffer it does not fit (getname)
  */
@@ -146,8 +146,8 @@ GREEN_API int green_join(green_t thread, void **result);
 GREEN_API int green_detach(green_t thread);
 
 /*
- * End the calling thread with a result.  thread_local and pthread_key destructors run first.  When the last thread ends
- * the process exits with status 0.  Signal handler: no.  Source: pthread_exit.
+ * End the calling thread with a result.  thread_local and pthread_key destructors run first.  When the last thread
+ * ends the process exits with status 0.  Signal handler: no.  Source: pthread_exit.
  */
 GREEN_API void green_exit(void *result) __attribute__((noreturn));
 
@@ -169,8 +169,9 @@ GREEN_API int green_yield(void);
 /*
  * Sleep.  The calling thread is parked, the processor is not.  All block and none ends early.  Signal handler: no.
  * green_sleep returns 0; green_usleep and green_nanosleep return -1 and set errno to EINVAL for a time that is none;
- * green_clock_nanosleep returns the error number, EINVAL also for a clock other than CLOCK_REALTIME and CLOCK_MONOTONIC.
- * rem is never written, as nothing interrupts a sleep.  Source: sleep, usleep, nanosleep, clock_nanosleep.
+ * green_clock_nanosleep returns the error number, EINVAL also for a clock other than CLOCK_REALTIME and
+ * CLOCK_MONOTONIC. rem is never written, as nothing interrupts a sleep.  Source: sleep, usleep, nanosleep,
+ * clock_nanosleep.
  */
 GREEN_API unsigned green_sleep(unsigned seconds);
 GREEN_API int green_usleep(unsigned microseconds);
@@ -186,10 +187,10 @@ GREEN_API int green_clock_nanosleep(clockid_t clock, int flags, const struct tim
 GREEN_API int green_once(green_once_t *once, void (*routine)(void));
 
 /*
- * The number of processors, at run time: 1 is N:1.  0 restores the program's default.  Takes effect at once for growth;
- * a processor that is taken away ends its thread's slice first.  Does not block.  Signal handler: no.
- * EINVAL for a negative level, EAGAIN when it is more than 1,024 or no kernel thread could be made for it.
- * Source: pthread_setconcurrency.
+ * The number of processors, at run time: 1 is N:1.  0 restores the program's default.  Takes effect at once for
+ * growth; a processor that is taken away ends its thread's slice first.  Does not block.  Signal handler: no.  EINVAL
+ * for a negative level, EAGAIN when it is more than 1,024 or no kernel thread could be made for it.  Source:
+ * pthread_setconcurrency.
  */
 GREEN_API int green_setconcurrency(int level);
 GREEN_API int green_getconcurrency(void);
@@ -218,10 +219,10 @@ GREEN_API int green_mutex_init(green_mutex_t *mutex, const green_mutexattr_t *at
 GREEN_API int green_mutex_destroy(green_mutex_t *mutex);
 
 /*
- * Lock.  lock and timedlock block; a contended lock spins for a moment while its owner runs on another processor.  A thread
- * that waited and lost the mutex to a newcomer is handed it at the next unlock, so nobody waits for ever.  abstime is of
- * CLOCK_REALTIME for timedlock, of the given clock (that or CLOCK_MONOTONIC) for clocklock.  Signal handler: no.
- * Source: pthread_mutex_lock, _trylock, _timedlock, _clocklock.
+ * Lock.  lock and timedlock block; a contended lock spins for a moment while its owner runs on another processor.  A
+ * thread that waited and lost the mutex to a newcomer is handed it at the next unlock, so nobody waits for ever.
+ * abstime is of CLOCK_REALTIME for timedlock, of the given clock (that or CLOCK_MONOTONIC) for clocklock.  Signal
+ * handler: no.  Source: pthread_mutex_lock, _trylock, _timedlock, _clocklock.
  *   EBUSY      trylock: somebody holds it
  *   EDEADLK    an error-checking mutex is the caller's already
  *   EAGAIN     a recursive mutex is locked 2^32-1 times
@@ -278,8 +279,10 @@ GREEN_API int green_cond_broadcast(green_cond_t *cond);
 
 #define GREEN_SEM_VALUE_MAX 0x7fffffff
 
-/* EINVAL: a value above GREEN_SEM_VALUE_MAX, or null.  ENOSYS: shared between processes.  EBUSY from destroy: threads wait.
- * Source: sem_init, sem_destroy. */
+/*
+ * EINVAL: a value above GREEN_SEM_VALUE_MAX, or null.  ENOSYS: shared between processes.  EBUSY from destroy: threads
+ * wait.  Source: sem_init, sem_destroy.
+ */
 GREEN_API int green_sem_init(green_sem_t *sem, int shared, unsigned value);
 GREEN_API int green_sem_destroy(green_sem_t *sem);
 

@@ -27,19 +27,19 @@ extern "C" {
  *   b B  int8_t, uint8_t               h H  int16_t      w W  int32_t    x X  int64_t
  *   z    size_t                        f    float        d    double     p    pointer     v    void (result only)
  *
- * Arguments are passed as to any function with `...`: narrow integers as int, float as double.  A result narrower than
- * int is stored in its own width.  result may be NULL when it is not wanted.  The thread's own result, at join, is NULL.
- * Does not block.  Signal handler: no.
+ * Arguments are passed as to any function with `...`: narrow integers as int, float as double.  A result narrower
+ * than int is stored in its own width.  result may be NULL when it is not wanted.  The thread's own result, at join,
+ * is NULL.  Does not block.  Signal handler: no.
  *   EINVAL  a signature that is not of this form, or a null thread or function
- *   EAGAIN, ENOMEM  as green_create()
+ *   EAGAIN, ENOMEM  as green_create(); ENOMEM also for more arguments than a quarter of the thread's stack holds
  */
 GREEN_API int green_call(green_t *thread, const green_attr_t *attr, void *result, const char *signature,
                          void (*function)(void), ...);
 
 /*
- * The same for whatever libffi can describe, structures by value included.  cif must be prepared and, with the types it
- * names, outlive the call of function; args points to the arguments as for ffi_call() and is copied.  result has the
- * width of the cif's result type.
+ * The same for whatever libffi can describe, structures by value included.  cif must be prepared and, with the types
+ * it names, outlive the call of function; args points to the arguments as for ffi_call() and is copied.  result has
+ * the width of the cif's result type.
  *   EINVAL  a null thread, cif or function, or no args where the cif has some
  *   EAGAIN, ENOMEM  as green_create()
  */

@@ -1,8 +1,9 @@
 /*
  * See inside: a trace of which thread ran where and when, and its picture.
  *
- * How to use it.  green_trace_start(), the part of interest, green_trace_stop(), green_timeline("timeline.svg", NULL).
- * While it is off, tracing costs one test of a variable per switch; while it is on, one clock reading and 24 bytes.
+ * How to use it.  green_trace_start(), the part of interest, green_trace_stop(), green_timeline("timeline.svg",
+ * NULL).  While it is off, tracing costs one test of a variable per switch; while it is on, one clock reading and 32
+ * bytes.
  */
 #ifndef GREEN_DEBUG_H
 #define GREEN_DEBUG_H
@@ -14,8 +15,8 @@ extern "C" {
 #endif
 
 /*
- * Record up to `records` runs (one for each time that a thread was on a processor) per processor; when the room is full
- * the oldest are overwritten.  What an earlier trace holds is dropped.  Does not block.  Signal handler: no.
+ * Record up to `records` runs (one for each time that a thread was on a processor) per processor; when the room is
+ * full the oldest are overwritten.  What an earlier trace holds is dropped.  Does not block.  Signal handler: no.
  *   EINVAL  0 or more than 2^26 records
  *   EBUSY   a trace is running
  *   ENOMEM  no memory for them
@@ -41,8 +42,9 @@ struct green_run {
 GREEN_API int green_trace_visit(int (*visit)(const struct green_run *run, void *arg), void *arg);
 
 /*
- * Write the trace as an SVG picture: a lane for each processor, a colour for each thread.  title may be NULL.
- * EBUSY while a trace is running, ENODATA when there is none, ENOMEM, or the error of writing the file.  Blocks in the kernel.
+ * Write the trace as an SVG picture: a lane for each processor, a colour for each thread.  title may be NULL.  EBUSY
+ * while a trace is running, ENODATA when there is none, ENOMEM, or the error of writing the file.  Blocks in the
+ * kernel.
  */
 GREEN_API int green_timeline(const char *path, const char *title);
 

@@ -1,7 +1,8 @@
 /*
  * Scheduling: start the library with settings of your own, hold preemption off, look at the counters.
  *
- * Everything here has a default that suits most programs; a program that only includes <green.h> never needs this page.
+ * Everything here has a default that suits most programs; a program that only includes <green.h> never needs this
+ * page.
  */
 #ifndef GREEN_SCHED_H
 #define GREEN_SCHED_H
@@ -19,7 +20,7 @@ enum green_switch { GREEN_DEFAULT = 0, GREEN_ON = 1, GREEN_OFF = 2 };
 enum green_tick {
     GREEN_TICK_DEFAULT = 0,
     GREEN_TICK_TIMER = 1,  /* timer_create() for each worker: exact, no extra kernel thread */
-    GREEN_TICK_MONITOR = 2 /* one kernel thread signals the workers in turn: cheaper a tick, later by its own wake-up */
+    GREEN_TICK_MONITOR = 2 /* one kernel thread signals the workers in turn: cheaper, but later by its own wake-up */
 };
 
 /*
@@ -27,7 +28,7 @@ enum green_tick {
  * structure to zero first, so that fields of later versions keep their defaults.
  */
 struct green_config {
-    unsigned procs;            /* GREEN_PROCS: processors, 1 to 1,024; the CPUs this process may use, cgroup quota included */
+    unsigned procs;            /* GREEN_PROCS: processors, 1 to 1,024; the CPUs it may use, cgroup quota included */
     unsigned slice_us;         /* GREEN_SLICE_US: slice in microseconds, 100 to 10,000,000; 10,000 */
     enum green_switch preempt; /* GREEN_PREEMPT: 1 or 0; off is a cooperative scheduler; on */
     enum green_tick tick;      /* GREEN_TICK: timer, monitor or auto (the default, timer) */
@@ -47,29 +48,35 @@ struct green_config {
 GREEN_API int green_init(const struct green_config *config);
 
 /*
- * A critical section: the tick is noted and taken when the outermost one is left.  Sections nest.  The caller stays on
- * its processor unless it blocks.  Keep it short, and do not block in the kernel inside: your processor would wait.
- * Do not block.  Signal handler: yes.
+ * A critical section: the tick is noted and taken when the outermost one is left.  Sections nest.  The caller stays
+ * on its processor unless it blocks.  Keep it short, and do not call malloc, stdio or green_create() inside, nor what
+ * blocks in the kernel: a lock of libc's may be held by a thread that waits for this very processor.  Do not block.
+ * Signal handler: yes.
  */
 GREEN_API void green_critical_enter(void);
 GREEN_API void green_critical_leave(void);
 
-/* Take a tick that was noted, if one was and no critical section is open: for long loops inside other people's locks. */
+/* Take a tick that was noted, if one was and no critical section is open. */
 GREEN_API void green_safepoint(void);
 
 /*
- * A thread's own slice in microseconds, 100 to 10,000,000; 0 is the program's.  Holds from its next slice.
- * ESRCH, EINVAL.  Does not block.  Signal handler: no.
+ * A thread's own slice in microseconds, 100 to 10,000,000; 0 is the program's, in both calls.  Holds from its next
+ * slice.  ESRCH, EINVAL.  Does not block.  Signal handler: no.
  */
 GREEN_API int green_setslice_np(green_t thread, unsigned slice_us);
 GREEN_API int green_getslice_np(green_t thread, unsigned *slice_us);
+
+#ifdef __cplusplus
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow" /* the structure's name is the function's, as stat's is */
+#endif
 
 /*
  * Counters since the start, summed over processors without stopping them: each is exact, but not all of the same
  * instant.
  */
 struct green_stats {
-    uint64_t switches;         /* from one thread to another */
+    uint64_t switches;         /* times that a next thread was looked for */
     uint64_t preemptions;      /* of these, by a tick */
     uint64_t wakeup_preemptions; /* of these, for a thread whose deadline had come */
     uint64_t ticks;            /* tick signals handled */
@@ -77,7 +84,7 @@ struct green_stats {
     uint64_t steals;           /* threads taken from another processor's queue */
     uint64_t idles;            /* times a processor went to sleep */
     uint64_t threads_created;
-    uint64_t threads_live;     /* now, the main thread included */
+    uint64_t threads_live;     /* now, the main thread included, foreign ones not */
     uint64_t stacks_mapped;    /* stacks in use or kept for reuse, now */
     uint64_t workers;          /* kernel threads that run green threads, now */
     uint64_t procs;            /* processors, now */
@@ -86,6 +93,10 @@ struct green_stats {
 
 /* Does not block.  Signal handler: yes, once the library runs.  Before that all are 0. */
 GREEN_API void green_stats(struct green_stats *stats);
+
+#ifdef __cplusplus
+#pragma GCC diagnostic pop
+#endif
 
 /* What was chosen at the start. */
 GREEN_API const char *green_tls_provider(void); /* "allocate" or "donor" */

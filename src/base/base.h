@@ -14,7 +14,7 @@
 #define container_of(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
 #define CACHE_ALIGNED __attribute__((aligned(ARCH_CACHE_LINE)))
 
-/* Keeps the compiler from moving accesses of this kernel thread's own memory; a signal handler sees them in this order. */
+/* Keeps the compiler from moving accesses to memory: a signal handler on this kernel thread sees them in this order. */
 #define compiler_barrier() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 
 /* One line on standard error, in a signal handler too, and the end of the process. */

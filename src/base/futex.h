@@ -16,7 +16,7 @@ static inline long futex_call(_Atomic uint32_t *word, int operation, uint32_t va
     return syscall(SYS_futex, word, operation, value, time, NULL, FUTEX_BITSET_MATCH_ANY);
 }
 
-/* Sleep while *word == value, until woken, a signal, or deadline (ns of CLOCK_MONOTONIC, or NEVER).  Says not which. */
+/* Sleep while *word == value, until woken, a signal, or the deadline (ns, or NEVER).  Says not which. */
 static inline void futex_wait(_Atomic uint32_t *word, uint32_t value, uint64_t deadline)
 {
     struct timespec time = clock_timespec(deadline);

@@ -1,8 +1,9 @@
 /*
- * A pairing heap of deadlines, intrusive: inserting never allocates, so going to sleep cannot fail for want of memory.
+ * A pairing heap of deadlines, intrusive: inserting never allocates, so going to sleep cannot fail for want of
+ * memory.
  *
- * insert and peek are O(1), remove is O(log n) amortised.  An array heap was rejected for the allocation, a timer wheel for
- * rounding deadlines to its ticks.
+ * insert and peek are O(1), remove is O(log n) amortised.  An array heap was rejected for the allocation, a timer
+ * wheel for rounding deadlines to its ticks.
  */
 #ifndef HEAP_H
 #define HEAP_H

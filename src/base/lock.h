@@ -2,8 +2,8 @@
  * The runtime's own lock: a word that spins for a moment and then sleeps on its futex.
  *
  * It is held for some ten instructions, always at depth > 0, so its holder is never preempted by us; the kernel may
- * preempt it, and then waiters sleep.  A pure spin lock was rejected: with more workers than CPUs the waiter spins out its whole time
- * slice.  A ticket lock was rejected for the same reason, doubled.
+ * preempt it, and then waiters sleep.  A pure spin lock was rejected: with more workers than CPUs the waiter spins
+ * out its whole time slice.  A ticket lock was rejected for the same reason, doubled.
  *
  * Locks have ranks and are taken in ascending order; a debug build checks that, and what a function requires.
  * A lock may be released by another thread than the one that took it, on the same worker: a parking thread hands the

@@ -1,6 +1,6 @@
 /*
- * Settings: what green_init() is told, else the environment, else the default.  Anything that is not acceptable is said
- * in one line on standard error, with what is, and the start fails.
+ * Settings: what green_init() is told, else the environment, else the default.  Anything that is not acceptable is
+ * said in one line on standard error, with what is, and the start fails.
  */
 #include "core/config.h"
 
@@ -89,6 +89,11 @@ static unsigned default_procs(void)
     return cpus < PROCS_MAX ? cpus : PROCS_MAX;
 }
 
+static bool can_be_tick(int signal)
+{
+    return signal != SIGKILL && signal != SIGSTOP && signal != SIGSEGV && (signal < 32 || signal >= SIGRTMIN);
+}
+
 static int load_numbers(const struct green_config *config)
 {
     unsigned long procs = default_procs(), slice = DEFAULT_SLICE_US, signal = SIGALRM, stack = DEFAULT_STACK;
@@ -98,7 +103,7 @@ static int load_numbers(const struct green_config *config)
         error = number("GREEN_SLICE_US", config->slice_us, SLICE_MIN_US, SLICE_MAX_US, &slice);
     if (!error)
         error = number("GREEN_SIGNAL", (unsigned long)config->signal, 1, (unsigned long)SIGRTMAX, &signal);
-    if (!error && (signal == SIGKILL || signal == SIGSTOP || signal == SIGSEGV || (signal > 31 && signal < (unsigned long)SIGRTMIN)))
+    if (!error && !can_be_tick((int)signal))
         error = refuse("GREEN_SIGNAL", strsignal((int)signal), "a signal that can be caught and is not SIGSEGV");
     if (!error)
         error = number("GREEN_STACK", config->stack_bytes, GREEN_STACK_MIN, STACK_CLASS_MAX, &stack);

@@ -1,9 +1,10 @@
 /*
  * The dispatcher: who runs next, and the switch to it.
  *
- * The common switch goes from thread to thread on the leaving thread's stack.  What must wait until that stack is left
- * (to queue the thread, to release the lock of the queue it parked on, to free it) is noted in the worker and done by the
- * arriving side.  Only when no thread is ready does the worker's own context run: it searches, steals and sleeps (worker.c).
+ * The common switch goes from thread to thread on the leaving thread's stack.  What must wait until that stack is
+ * left (to queue the thread, to release the lock of the queue it parked on, to free it) is noted in the worker and
+ * done by the arriving side.  Only when no thread is ready does the worker's own context run: it searches, steals and
+ * sleeps (worker.c).
  *
  * A switch does not read the clock: that alone would cost as much as the rest.  Slices are judged when a tick comes.
  */
@@ -24,8 +25,8 @@ static void observe(const struct worker *worker, const struct thread *next)
 }
 
 /*
- * What the thread that left has left to us.  Who leaves from the tick's handler always leaves something, so the signal
- * need not be looked at otherwise.
+ * What the thread that left has left to us.  Who leaves from the tick's handler always leaves something, so the
+ * signal need not be looked at otherwise.
  */
 void switch_arrived(struct thread *self)
 {
@@ -75,8 +76,8 @@ void switch_to(struct thread *self, struct thread *next, after_fn *after, void *
 }
 
 /*
- * Something asks for a look at the next dispatch.  Cleared when nothing does any more; who sets it from another kernel
- * thread states his reason first, so one of the two sees the other.
+ * Something asks for a look at the next dispatch.  Cleared when nothing does any more; who sets it from another
+ * kernel thread states his reason first, so one of the two sees the other.
  */
 static void settle_attention(struct proc *proc)
 {
@@ -97,8 +98,8 @@ static struct thread *take_global(struct proc *proc)
 }
 
 /*
- * The dispatches that are not as most: on a processor that leaves service nobody is chosen; without ticks, deadlines are
- * looked at here; woken threads go first; and now and then the global queue does.
+ * The dispatches that are not as most: on a processor that leaves service nobody is chosen; without ticks, deadlines
+ * are looked at here; woken threads go first; and now and then the global queue does.
  */
 static struct thread *choose_specially(struct proc *proc)
 {
@@ -238,11 +239,11 @@ enum wake park(struct thread *self, struct lock *lock, enum lock_rank rank)
 
 static bool ready_elsewhere(struct thread *self, struct thread *thread)
 {
-    ASSERT(atomic_load(&thread->wake) != WAKE_WAITING);
-    if (thread->kind == THREAD_FOREIGN) {
+    if (thread->kind == THREAD_FOREIGN) { /* which runs since its claim, if it had not slept yet */
         foreign_ready(thread);
         return true;
     }
+    ASSERT(atomic_load(&thread->wake) != WAKE_WAITING);
     atomic_store_explicit(&thread->state, THREAD_READY, memory_order_relaxed);
     if (likely(self->worker->proc != NULL))
         return false;

@@ -1,10 +1,10 @@
 /*
  * Stack overflow: one line, then the default action.
  *
- * SIGSEGV is handled on the worker's alternate stack.  A fault in the guard of the thread's stack is named; every other
- * is left to the default action, with the registers of the fault in the core, by returning to the faulting instruction.  When a tick's frame
- * does not fit the stack the kernel reports no address (si_code SI_KERNEL): then the stack pointer tells.  Such
- * a signal does not come again by itself, and is raised.
+ * SIGSEGV is handled on the worker's alternate stack.  A fault in the guard of the thread's stack is named; every
+ * other is left to the default action, with the registers of the fault in the core, by returning to the faulting
+ * instruction.  When a tick's frame does not fit the stack the kernel reports no address (si_code SI_KERNEL): then
+ * the stack pointer tells.  Such a signal does not come again by itself, and is raised.
  *
  * A program that wants SIGSEGV for itself installs its handler as ever, and then gets overflows, too.
  */

@@ -1,9 +1,9 @@
 /*
  * Kernel threads that the library did not make.
  *
- * On its first call such a thread gets a thread structure and a worker structure without a processor: it runs nobody else,
- * and where a green thread parks it sleeps on a futex, its own `wake`.  Both structures are kept for the next such
- * thread when this one ends.  Rejected: running the foreign call on a green thread on its behalf, which would
+ * On its first call such a thread gets a thread structure and a worker structure without a processor: it runs nobody
+ * else, and where a green thread parks it sleeps on a futex, its own `wake`.  Both structures are kept for the next
+ * such thread when this one ends.  Rejected: running the foreign call on a green thread on its behalf, which would
  * change whose mutex it locks.
  */
 #include <errno.h>

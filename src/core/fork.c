@@ -1,10 +1,10 @@
 /*
  * fork: the child has the thread that called it alone, on a fresh runtime.
  *
- * The kernel copies one kernel thread, the caller's.  In the child it becomes the one worker there is, with a new context of its own, as
- * at the start of the library.  What it was before, and what the other workers were doing, is forgotten, locks included;
- * only the thread table and the threads in the pool are kept.  Processors beyond the first, and the monitor, are started when
- * the child first creates a thread: most children only exec.
+ * The kernel copies one kernel thread, the caller's.  In the child it becomes the one worker there is, with a new
+ * context of its own, as at the start of the library.  What it was before, and what the other workers were doing, is
+ * forgotten, locks included; only the thread table and the threads in the pool are kept.  Processors beyond the
+ * first, and the monitor, are started when the child first creates a thread: most children only exec.
  *
  * Nothing is held across the fork, neither a lock nor depth: libc takes the locks of malloc and stdio after the
  * handlers of the parent, and their holders may be threads that wait for this processor.  No tick comes to the child

@@ -1,9 +1,9 @@
 /*
  * Where libc takes a green thread for a kernel thread, and must not.
  *
- * setuid() and its like make every kernel thread do the call: libc signals each (33, a signal that sigaction() does not
- * touch), and its handler looks for its thread in the TLS block, which must be the one that libc has listed for the kernel thread.  So the
- * handler is wrapped to run on the worker's `kernel_tls`.
+ * setuid() and its like make every kernel thread do the call: libc signals each (33, a signal that sigaction() does
+ * not touch), and its handler looks for its thread in the TLS block, which must be the one that libc has listed for
+ * the kernel thread.  So the handler is wrapped to run on the worker's `kernel_tls`.
  *
  * pthread_exit() would end the worker, and pthread_getattr_np() asks the kernel for a tid that it does not know.
  */
@@ -43,7 +43,8 @@ void kernel_thread_init(void)
 {
     struct kernel_action action;
 
-    if (libc_handler || syscall(SYS_rt_sigaction, SIGSETXID, NULL, &action, sizeof action.mask) != 0 || !action.handler)
+    if (libc_handler || syscall(SYS_rt_sigaction, SIGSETXID, NULL, &action, sizeof action.mask) != 0 ||
+        !action.handler)
         return;
     libc_handler = action.handler;
     action.handler = on_setxid;

@@ -1,12 +1,13 @@
 /*
  * The life of a thread: create, exit, join, detach.
  *
- * One word says how a life ends: its generation, and joinable, detached, exited, joined (exited, and its joiner knows),
- * free, or the index of its joiner.  All change it by compare and swap, so a stale id never reaches a later life in the
- * same structure, and a joiner that backs out is not woken as well.
+ * One word says how a life ends: its generation, and joinable, detached, exited, joined (exited, and its joiner
+ * knows), free, or the index of its joiner.  All change it by compare and swap, so a stale id never reaches a later
+ * life in the same structure, and a joiner that backs out is not woken as well.
  *
- * A thread that ends is announced from off its stack: only then may its joiner release it.  When the joiner already waits, the ending thread
- * switches straight to it, and has left its stack by the time the joiner runs.  A joiner, too, enters itself from off its own stack: from then on it may be resumed.
+ * A thread that ends is announced from off its stack: only then may its joiner release it.  When the joiner already
+ * waits, the ending thread switches straight to it, and has left its stack by the time the joiner runs.  A joiner,
+ * too, enters itself from off its own stack: from then on it may be resumed.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -213,7 +214,7 @@ static struct thread *claim_joiner(struct thread *thread)
     return joiner;
 }
 
-/* Counted before the check, so that of two last threads at least one sees that nobody is left.  (One with a joiner is not the last.) */
+/* Counted before the check, so that of two last threads at least one sees that nobody is left. */
 static void exit_process_if_last(struct thread *self)
 {
     static atomic_flag ending = ATOMIC_FLAG_INIT;
@@ -256,7 +257,7 @@ static bool backed_out(struct thread *target, const struct thread *joiner)
            life_change(target, &life, LIFE_JOINABLE);
 }
 
-/* Become the joiner of `target`, as the joiner's join_id names it: 0, EALREADY when it has ended, ESRCH, EDEADLK or EINVAL. */
+/* Become the joiner of `target`, whom join_id names: 0, EALREADY when it has ended, ESRCH, EDEADLK or EINVAL. */
 static int life_join(struct thread *target, const struct thread *joiner)
 {
     uint64_t life = life_of(target);

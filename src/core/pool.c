@@ -140,7 +140,7 @@ struct thread *pool_build(unsigned class, int *error)
     return thread;
 }
 
-/* A thread that ran elsewhere, or was parked, is gone, and its TLS block may be half way through malloc: neither is used again. */
+/* A thread that ran elsewhere is gone, and its TLS block may be half way through malloc: neither is used again. */
 static void lose(struct thread *thread)
 {
     uint64_t generation = atomic_load(&thread->life) >> 32;

@@ -1,8 +1,8 @@
 /*
  * The pool: threads that have ended, kept whole (structure, stack, TLS block) for the next of their stack's size.
  *
- * Each processor keeps a bucket of the default size, and exchanges half a bucket with the pool at a time, so creating and ending
- * threads takes no lock in the common case.
+ * Each processor keeps a bucket of the default size, and exchanges half a bucket with the pool at a time, so creating
+ * and ending threads takes no lock in the common case.
  */
 #ifndef POOL_H
 #define POOL_H

@@ -3,21 +3,21 @@
  *
  * The handler runs on the interrupted thread's stack and switches inside the handler: the kernel's frame holds every
  * register, and the thread resumes by returning from it, on whatever worker that is.  There is no rule about where
- * the program counter is: every thread has a libc of its own.  Rejected: preempting only outside libc (a thread that holds
- * a libc lock and calls back into the program was then never preempted), and switching after the handler by rewriting the
- * interrupted context (the vector registers would have to be saved by hand).
+ * the program counter is: every thread has a libc of its own.  Rejected: preempting only outside libc (a thread that
+ * holds a libc lock and calls back into the program was then never preempted), and switching after the handler by
+ * rewriting the interrupted context (the vector registers would have to be saved by hand).
  *
  * The signal stays blocked in the handler, else ticks nest until the stack overflows.  So a worker whose thread was
- * preempted has it blocked: a thread that was itself preempted opens it by its own sigreturn, any other one by a system
- * call (tick_unblock), which also restores the mask the program started with.
+ * preempted has it blocked: a thread that was itself preempted opens it by its own sigreturn, any other one by a
+ * system call (tick_unblock), which also restores the mask the program started with.
  *
- * A tick at depth > 0 is noted in the worker, not in the thread: the thread may be leaving.  Whoever lowers its depth to 0 next on that worker
- * takes it, and it is judged anew then.
+ * A tick at depth > 0 is noted in the worker, not in the thread: the thread may be leaving.  Whoever lowers its depth
+ * to 0 next on that worker takes it, and it is judged anew then.
  *
- * The judgement.  A slice begins when a thread comes from the ring; threads reached through runnext or `woken` continue
- * it.  As switches do not read the clock, a slice that nobody has timed yet begins at the first tick that sees it.
- * A thread whose deadline has come runs at once when it has used less of the processor lately than the one it
- * displaces, which then continues its slice.  "Lately": a thread's use is halved every 67 ms.
+ * The judgement.  A slice begins when a thread comes from the ring; threads reached through runnext or `woken`
+ * continue it.  As switches do not read the clock, a slice that nobody has timed yet begins at the first tick that
+ * sees it.  A thread whose deadline has come runs at once when it has used less of the processor lately than the one
+ * it displaces, which then continues its slice.  "Lately": a thread's use is halved every 67 ms.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -92,8 +92,8 @@ void slice_watch(struct proc *proc, const struct thread *runs)
 }
 
 /*
- * Nobody has waited for some ticks: stop them.  A kernel thread that pushes to the global queue looks at `ticking` after its push, we at
- * the queue after our store; one of the two sees the other.
+ * Nobody has waited for some ticks: stop them.  A kernel thread that pushes to the global queue looks at `ticking`
+ * after its push, we at the queue after our store; one of the two sees the other.
  */
 static void stop_ticking(struct proc *proc)
 {
@@ -180,7 +180,8 @@ static bool slice_is_over(struct proc *proc, const struct thread *self, uint64_t
 }
 
 /* Whose turn it is: NULL for the thread that runs. */
-static struct thread *elect(struct proc *proc, struct thread *self, uint64_t now, struct run_list *woken, bool *slice_over)
+static struct thread *elect(struct proc *proc, struct thread *self, uint64_t now, struct run_list *woken,
+                            bool *slice_over)
 {
     struct thread *next;
 

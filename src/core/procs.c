@@ -1,9 +1,10 @@
 /*
  * The set of processors.
  *
- * Processors are made once and kept; `count` says how many are in service, always those with the lowest indices.  Fewer:
- * the others are marked, and their workers, at the next dispatch, give everything away and wait for another processor.
- * More: a processor without a worker gets a spare one or a new kernel thread.  Changes are made under the control lock.
+ * Processors are made once and kept; `count` says how many are in service, always those with the lowest indices.
+ * Fewer: the others are marked, and their workers, at the next dispatch, give everything away and wait for another
+ * processor.  More: a processor without a worker gets a spare one or a new kernel thread.  Changes are made under the
+ * control lock.
  */
 #include <errno.h>
 #include <sys/mman.h>

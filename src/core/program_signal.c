@@ -15,8 +15,9 @@ static _Atomic int taken_signal; /* 0: none yet */
 static struct sigaction ours;    /* constant once set */
 
 /*
- * The program's action: read in a signal handler while another kernel thread may write.  A version is odd during a write;
- * a reader that sees it change reads again.  The writer has all signals blocked, so a reader waits for another kernel thread only.
+ * The program's action: read in a signal handler while another kernel thread may write.  A version is odd during a
+ * write; a reader that sees it change reads again.  The writer has all signals blocked, so a reader waits for another
+ * kernel thread only.
  */
 static struct sigaction program_action;
 static _Atomic unsigned program_version;
@@ -81,9 +82,9 @@ static void default_action(int signal)
 }
 
 /*
- * The thread is inside the runtime, whose locks the handler may need: hold the signal back, with the kernel blocking the
- * next, until leave(), or whoever runs here next, takes it.  Queueing it again was tried: the kernel drops it when a tick is
- * pending.
+ * The thread is inside the runtime, whose locks the handler may need: hold the signal back, with the kernel blocking
+ * the next, until leave(), or whoever runs here next, takes it.  Queueing it again was tried: the kernel drops it
+ * when a tick is pending.
  */
 static bool held_back(int signal, const siginfo_t *info, ucontext_t *interrupted)
 {
@@ -163,8 +164,8 @@ GREEN_API int sigaction(int signal, const struct sigaction *action, struct sigac
 }
 
 /*
- * The kernel drops a signal that finds another of its number pending on the same kernel thread, and that may be a tick:
- * so what raise() does, to run the handler before it returns, is done without the kernel.
+ * The kernel drops a signal that finds another of its number pending on the same kernel thread, and that may be a
+ * tick: so what raise() does, to run the handler before it returns, is done without the kernel.
  */
 GREEN_API int raise(int signal_number)
 {

@@ -1,14 +1,14 @@
 /*
  * Run queues: a ring for each processor, a global list for what does not fit or belongs to nobody.
  *
- * The ring's owner alone pushes, at the tail, and publishes by a release store; whoever takes (the owner one, a thief half)
- * moves the head by compare and swap.  With one processor nobody else takes, and the owner moves the head plainly: that
- * is what sched_shared says.  It turns true before a second processor first runs, on the first processor itself, so
- * never in the middle of its owner's taking.
+ * The ring's owner alone pushes, at the tail, and publishes by a release store; whoever takes (the owner one, a thief
+ * half) moves the head by compare and swap.  With one processor nobody else takes, and the owner moves the head
+ * plainly: that is what sched_shared says.  It turns true before a second processor first runs, on the first
+ * processor itself, so never in the middle of its owner's taking.
  *
- * runnext holds the thread that was readied last.  It runs when the running thread parks, within the same slice, so that two
- * threads that hand work to each other do not wait for everybody else at each exchange, and a chain of such threads is
- * still bounded by one slice.
+ * runnext holds the thread that was readied last.  It runs when the running thread parks, within the same slice, so
+ * that two threads that hand work to each other do not wait for everybody else at each exchange, and a chain of such
+ * threads is still bounded by one slice.
  */
 #ifndef RUNQ_H
 #define RUNQ_H

@@ -1,12 +1,12 @@
 /*
  * The start of the library, and its end.
  *
- * The kernel thread that starts it becomes a worker, and what it was running, main(), a green thread on the stack and TLS block
- * that it has.  When another kernel thread than the process's first starts it, that one stays what it is (foreign.c)
- * and the first worker is a new kernel thread: a pthread must end where it began.
+ * The kernel thread that starts it becomes a worker, and what it was running, main(), a green thread on the stack and
+ * TLS block that it has.  When another kernel thread than the process's first starts it, that one stays what it is
+ * (foreign.c) and the first worker is a new kernel thread: a pthread must end where it began.
  *
- * The end.  exit() runs the program's handlers with ticks going on, since one of them may need a lock that a preempted thread holds.
- * Ticks stop when the library itself is finished, after all of them.
+ * The end.  exit() runs the program's handlers with ticks going on, since one of them may need a lock that a
+ * preempted thread holds.  Ticks stop when the library itself is finished, after all of them.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -28,7 +28,7 @@
 static pthread_mutex_t start_mutex = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic bool running;
 
-/* glibc allows 8 malloc arenas a CPU, and each thread settles on one: too many where there are many CPUs and few workers. */
+/* glibc allows 8 malloc arenas a CPU, and each thread settles on one: too many for few workers. */
 static void limit_arenas(void)
 {
     const int least = 8;

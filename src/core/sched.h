@@ -1,8 +1,8 @@
 /*
  * The scheduler inside: entering and leaving the runtime, choosing who runs, parking and readying.
  *
- * Rules.  Runtime code runs at depth > 0: every call raises it first (enter) and lowers it last (leave), and leaving is
- * a safe point.  Only dispatch.c chooses; only park() and ready() move a thread between running and waiting.
+ * Rules.  Runtime code runs at depth > 0: every call raises it first (enter) and lowers it last (leave), and leaving
+ * is a safe point.  Only dispatch.c chooses; only park() and ready() move a thread between running and waiting.
  */
 #ifndef SCHED_H
 #define SCHED_H
@@ -28,8 +28,8 @@ extern struct settings settings;
 extern bool sched_shared;
 
 /*
- * Enter the runtime.  NULL when the calling kernel thread could not be taken in for want of memory.  The first entry of all starts
- * the library.
+ * Enter the runtime.  NULL when the calling kernel thread could not be taken in for want of memory.  The first entry
+ * of all starts the library.
  */
 struct thread *enter_slow(void);
 static inline struct thread *enter(void)
@@ -58,7 +58,7 @@ static inline void leave(struct thread *self)
 
 /* dispatch.c */
 
-/* Leave the processor to `next`; `after`, if any, is called with self once self is off its stack.  Returns when self runs again. */
+/* Leave the processor to `next`; `after`, if any, is called with self once self is off its stack. */
 void switch_to(struct thread *self, struct thread *next, after_fn *after, void *arg);
 /* The first act of a thread that never ran, in place of the rest of switch_to(). */
 void switch_arrived(struct thread *self);
@@ -66,7 +66,7 @@ void switch_arrived(struct thread *self);
 struct thread *choose(struct worker *worker);
 /* The same, but NULL instead of the latter. */
 struct thread *choose_ready(struct proc *proc);
-enum { GLOBAL_EVERY = 61 }; /* dispatches from one look at the global queue to the next: a prime, to stay out of step */
+enum { GLOBAL_EVERY = 61 }; /* dispatches from one look at the global queue to the next: a prime */
 uint64_t dispatches_of(const struct proc *proc);
 /* Put the thread that left at the tail of its processor's queue. */
 void after_requeue(struct thread *left, void *arg);
@@ -121,7 +121,7 @@ void worker_give(struct worker *worker, struct proc *proc);
 void idle_forget(void);
 
 /* worker_thread.c: the kernel thread under it */
-/* Make the calling kernel thread a worker that holds proc, with a context of its own that has never run.  0 or an error. */
+/* Make the calling kernel thread a worker that holds proc, with an own context that has never run.  0 or an error. */
 int worker_adopt(struct proc *proc, struct worker **worker);
 /* A new kernel thread for proc.  Calls pthread_create: at depth 0.  0, EAGAIN, ENOMEM. */
 int worker_spawn(struct proc *proc);
@@ -132,7 +132,7 @@ void workers_forget(void);
 /* procs.c: the set of processors */
 struct proc *proc_at(unsigned index);
 unsigned procs_count(void);
-/* Set their number.  With fewer, the rest retire themselves; for more, procs_start_missing() follows at depth 0.  0, ENOMEM. */
+/* Set their number.  The surplus retires itself; for more, procs_start_missing() follows at depth 0.  0 or ENOMEM. */
 int procs_set(unsigned count);
 /* Give workers to processors that have none. */
 int procs_start_missing(void);

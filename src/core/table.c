@@ -1,8 +1,8 @@
 /*
  * The thread table: thread structures by index, never unmapped and never used for anything else.
  *
- * So any thread may look at a structure whose thread has ended, and finds out by its generation.  An id is the generation in
- * the upper half and the index plus one in the lower.
+ * So any thread may look at a structure whose thread has ended, and finds out by its generation.  An id is the
+ * generation in the upper half and the index plus one in the lower.
  */
 #include "core/table.h"
 

@@ -11,10 +11,11 @@
  *   EXITED    none                                    nobody; the result waits for its joiner     join, detach
  *   LOST      none: it ran elsewhere at a fork        nobody, in this process                     never
  *
- * The state is for people and assertions; the scheduler goes by the queues.  A thread that has given its processor up but still stands
- * on its stack is in nobody's reach: what makes it reachable (its place on a queue, its wait queue's lock) is handed to the thread
- * that runs next, which does it once the stack is left: `worker->after`.  This is Linux's finish_task_switch; marking
- * the thread and letting others spin until it is off its stack was rejected, since a preempted spinner costs a slice.
+ * The state is for people and assertions; the scheduler goes by the queues.  A thread that has given its processor up
+ * but still stands on its stack is in nobody's reach: what makes it reachable (its place on a queue, its wait queue's
+ * lock) is handed to the thread that runs next, which does it once the stack is left: `worker->after`.  This is
+ * Linux's finish_task_switch; marking the thread and letting others spin until it is off its stack was rejected,
+ * since a preempted spinner costs a slice.
  *
  * depth counts the reasons why its thread must not be preempted: the runtime itself, and the program's critical
  * sections.  Plain, written by its thread alone; a signal handler on the same kernel thread reads it.
@@ -66,7 +67,7 @@ struct thread {
     struct thread *wait_next;
     struct thread *wait_prev;
     bool wait_queued;
-    _Atomic uint32_t wake;       /* enum wake; WAITING to another by one compare and swap, or under the queue's lock */
+    _Atomic uint32_t wake;       /* enum wake; leaves WAITING by park_claim() */
     uint64_t deadline;           /* ns, or NEVER */
     bool handoff;                /* it has lost once what it waited for: hand it over */
     bool granted;                /* it was handed over */

@@ -1,9 +1,11 @@
 /*
  * Tick sources: who sends a worker its signal, and how a handler knows that it is a tick.
  *
- * timer    a POSIX timer for each worker, aimed at its kernel thread.  The kernel raises it from an interrupt: exact, 20 us
+ * timer    a POSIX timer for each worker, aimed at its kernel thread.  The kernel raises it from an interrupt: exact,
+ * 20 us
  *          of a processor's time each.  A timer is set for one deadline at a time, so workers never tick in phase.
- * monitor  a kernel thread of our own sleeps until the first deadline of all and queues a signal to each worker that is due.
+ * monitor  a kernel thread of our own sleeps until the first deadline of all and queues a signal to each worker that
+ * is due.
  *          A third of the cost, but late by the monitor's own wake-up when all processors compute.
  * A periodic timer was rejected: it goes on when nobody waits, and cannot serve the deadlines of sleeping threads.
  */

@@ -1,10 +1,10 @@
 /*
  * Deadlines of parked threads: a heap for each processor, and sleeping.
  *
- * A thread is put on its processor's heap once it is off its stack, so a deadline that has come may make it ready at once.  It is
- * taken off by whoever expires it, or by itself after another woke it: `timer_proc` says whose heap it is on, and is
- * written under that heap's lock.  The claim of an expired thread is made under the lock, too: a thread that finds itself off the
- * heap can trust that no late expiry will hit its next wait.
+ * A thread is put on its processor's heap once it is off its stack, so a deadline that has come may make it ready at
+ * once.  It is taken off by whoever expires it, or by itself after another woke it: `timer_proc` says whose heap it
+ * is on, and is written under that heap's lock.  The claim of an expired thread is made under the lock, too: a thread
+ * that finds itself off the heap can trust that no late expiry will hit its next wait.
  */
 #include <errno.h>
 
@@ -30,7 +30,7 @@ void timer_add(struct proc *proc, struct thread *thread)
     heap_insert(&proc->timers, &thread->timer);
     publish_first(proc);
     lock_release(&proc->timers_lock, RANK_TIMERS);
-    if (self_thread->kind != THREAD_WORKER) /* a worker sleeps until the first deadline, or sets the tick when it goes on */
+    if (self_thread->kind != THREAD_WORKER) /* which sleeps until the first deadline, or prepares ticks itself */
         tick_need(proc, thread->deadline);
 }
 

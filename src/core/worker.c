@@ -1,13 +1,14 @@
 /*
  * Workers: kernel threads that hold a processor, search for work for it, and sleep when there is none.
  *
- * A worker's own context runs when no thread is ready.  It looks at deadlines, its queues, the others' queues, and then sleeps in a
- * futex until the first deadline or until it is woken.  No wake-up is lost: whoever makes a thread ready pushes it,
- * fences, and looks for idle processors; who goes idle publishes that, fences, and looks at every queue once more.
+ * A worker's own context runs when no thread is ready.  It looks at deadlines, its queues, the others' queues, and
+ * then sleeps in a futex until the first deadline or until it is woken.  No wake-up is lost: whoever makes a thread
+ * ready pushes it, fences, and looks for idle processors; who goes idle publishes that, fences, and looks at every
+ * queue once more.
  *
  * A woken worker is "spinning" until it has found a thread.  While one spins, nobody wakes another: it will see the
- * new thread.  The one that finds a thread wakes the next if there is more to do.  So a burst of work wakes workers one
- * after the other, and a single thread that comes and goes wakes one.
+ * new thread.  The one that finds a thread wakes the next if there is more to do.  So a burst of work wakes workers
+ * one after the other, and a single thread that comes and goes wakes one.
  */
 #include "base/futex.h"
 #include "core/observe.h"
@@ -241,7 +242,7 @@ static void retire(struct worker *worker)
     wake_for(NULL);
 }
 
-/* Sleep until woken or the first deadline.  The lock is free and nothing is half done: signal handlers may run here. */
+/* Sleep until woken or the first deadline.  Nothing is locked or half done: the program's handlers may run here. */
 static void idle_sleep(struct worker *worker)
 {
     uint64_t deadline = atomic_load_explicit(&worker->proc->first_deadline, memory_order_relaxed);
@@ -317,7 +318,7 @@ static struct thread *find_work(struct worker *worker)
     }
 }
 
-/* A thread is about to run: its slice is watched if others wait.  A tick that comes from here on is noted, and judged by that thread. */
+/* A thread is about to run: its slice is watched if others wait.  A tick from here on is noted, and judged by it. */
 static void prepare_ticks(struct proc *proc, struct thread *next)
 {
     if (!settings.preempt)

@@ -1,10 +1,10 @@
 /*
  * The kernel thread under a worker.
  *
- * Most workers are pthreads of ours; their own context runs on the pthread's stack.  One is not: the kernel thread that
- * main() ran on when the library started, and in the child of a fork the one that called fork.  Its stack and TLS block belong to a
- * green thread from then on, so this worker's context gets a stack and a block of its own, while libc and
- * the kernel keep taking that thread's block for the kernel thread's: `kernel_tls`.
+ * Most workers are pthreads of ours; their own context runs on the pthread's stack.  One is not: the kernel thread
+ * that main() ran on when the library started, and in the child of a fork the one that called fork.  Its stack and
+ * TLS block belong to a green thread from then on, so this worker's context gets a stack and a block of its own,
+ * while libc and the kernel keep taking that thread's block for the kernel thread's: `kernel_tls`.
  *
  * Workers are never freed: the monitor and signal handlers may look at one at any time.
  */

@@ -1,8 +1,8 @@
 /*
  * Calling what libc has behind a name that this library takes over.
  *
- * A few of libc's functions must know of green threads, and programs and libraries call them under libc's name; each is
- * wrapped where its subject is kept, and exported without a symbol version so that every reference binds to it.
+ * A few of libc's functions must know of green threads, and programs and libraries call them under libc's name; each
+ * is wrapped where its subject is kept, and exported without a symbol version so that every reference binds to it.
  */
 #ifndef INTERPOSE_H
 #define INTERPOSE_H

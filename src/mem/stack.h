@@ -1,10 +1,10 @@
 /*
  * Stacks: slots of big slabs, a guard page below each.
  *
- * A slab is one MAP_NORESERVE mapping, so a stack costs the pages it has touched and no kernel mapping of its own.  Guards are
- * MADV_GUARD_INSTALL where the kernel has it (6.13): they live in the page table and split no mapping.  Older kernels
- * get mprotect, which splits the mapping twice and ends at about 32,000 stacks (vm.max_map_count): EAGAIN.
- * Slots are never unmapped; a released one stays with its thread structure for the next thread of its size.
+ * A slab is one MAP_NORESERVE mapping, so a stack costs the pages it has touched and no kernel mapping of its own.
+ * Guards are MADV_GUARD_INSTALL where the kernel has it (6.13): they live in the page table and split no mapping.
+ * Older kernels get mprotect, which splits the mapping twice and ends at about 32,000 stacks (vm.max_map_count):
+ * EAGAIN.  Slots are never unmapped; a released one stays with its thread structure for the next thread of its size.
  */
 #ifndef STACK_H
 #define STACK_H

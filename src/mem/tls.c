@@ -100,7 +100,8 @@ void tls_set_tid(void *tp, int tid)
 }
 
 /*
- * The trial: a first thread on a block of the provider's, and the parts of libc that fail first when the block is wrong.
+ * The trial: a first thread on a block of the provider's, and the parts of libc that fail first when the block is
+ * wrong.
  */
 static struct arch_context trial_home, trial_away;
 static bool trial_passed;

@@ -1,20 +1,21 @@
 /*
- * A libc TLS block for every thread: what makes errno, malloc, stdio, locale and every __thread variable a thread's own.
+ * A libc TLS block for every thread: what makes errno, malloc, stdio, locale and every __thread variable a thread's
+ * own.
  *
- * A block is what libc would have made for a kernel thread: static TLS, struct pthread, dtv.  It lies at the top of the
- * thread's stack, as libc places it, and is never freed: libc's own part (malloc's cache, locale, resolver) is kept for
- * the next thread, the application's part is made anew.
+ * A block is what libc would have made for a kernel thread: static TLS, struct pthread, dtv.  It lies at the top of
+ * the thread's stack, as libc places it, and is never freed: libc's own part (malloc's cache, locale, resolver) is
+ * kept for the next thread, the application's part is made anew.
  *
  *   low                                                      tp                                low + bytes
  *   | stack, grows down <--------- top | static TLS of modules | struct pthread | struct tls_block |
  *
  * Two providers, chosen and tried out at the start:
- *   allocate  _dl_allocate_tls() and a struct pthread filled by hand.  Its offsets are measured on real threads, and any
- *             surprise means donor.
- *   donor     a real pthread is created on our stack and leaves its kernel thread by the raw system call.  Slower, but libc and the
- *             sanitizers have done all of it themselves; so it serves their builds, too.
- * Rejected: sharing the kernel thread's block (what other libraries do): a preempted thread would find its malloc cache,
- * errno and locks' owners in somebody else's hands.
+ *   allocate  _dl_allocate_tls() and a struct pthread filled by hand.  Its offsets are measured on real threads, and
+ *             any surprise means donor.
+ *   donor     a real pthread is created on our stack and leaves its kernel thread by the raw system call.  Slower, but
+ *             libc and the sanitizers have done all of it themselves; so it serves their builds, too.
+ * Rejected: sharing the kernel thread's block (what other libraries do): a preempted thread would find its malloc
+ * cache, errno and locks' owners in somebody else's hands.
  */
 #ifndef TLS_H
 #define TLS_H
@@ -34,7 +35,7 @@ const char *tls_provider_name(void);
 /* Bytes a block takes at the top of a stack. */
 size_t tls_bytes(void);
 
-/* Make a block on a stack; *top is where the stack begins below it.  Calls malloc: at depth 0 only.  0, ENOMEM, EAGAIN. */
+/* Make a block on a stack, which begins at *top below it.  Calls malloc: at depth 0 only.  0, ENOMEM or EAGAIN. */
 int tls_create(const struct stack *stack, void **tp, void **top);
 
 /* The address in another block of an initial-exec variable, given its address in the caller's. */

@@ -1,6 +1,6 @@
 /*
- * The allocate provider: _dl_allocate_tls() makes static TLS and the dtv, the rest of struct pthread is filled in here,
- * as libc's own thread start would.
+ * The allocate provider: _dl_allocate_tls() makes static TLS and the dtv, the rest of struct pthread is filled in
+ * here, as libc's own thread start would.
  */
 #include <dlfcn.h>
 #include <errno.h>

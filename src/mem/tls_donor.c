@@ -1,12 +1,12 @@
 /*
  * The donor provider: a real pthread, created on our stack, gives up its kernel thread; its block is ours.
  *
- * Before it leaves, the kernel must forget the addresses it knows of the block: the rseq area, the robust list and the
- * tid that it would clear.  libc keeps the block on its list of threads, which brings the static TLS of libraries opened
- * later; the tid there is made unique, so that a setuid() that signals every listed thread meets nobody.
+ * Before it leaves, the kernel must forget the addresses it knows of the block: the rseq area, the robust list and
+ * the tid that it would clear.  libc keeps the block on its list of threads, which brings the static TLS of libraries
+ * opened later; the tid there is made unique, so that a setuid() that signals every listed thread meets nobody.
  *
- * Signals are blocked in the new thread alone, by its attribute.  Were they blocked around the call, no tick could come
- * while it waits for a lock of libc's, and the holder may be a thread that waits for this processor.
+ * Signals are blocked in the new thread alone, by its attribute.  Were they blocked around the call, no tick could
+ * come while it waits for a lock of libc's, and the holder may be a thread that waits for this processor.
  */
 #include <errno.h>
 #include <pthread.h>

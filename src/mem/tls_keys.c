@@ -2,8 +2,9 @@
  * pthread_key values of green threads.
  *
  * libc keeps a thread's values in its TLS block and runs their destructors when a kernel thread ends, which a green
- * thread does not.  So the creation of keys is wrapped to learn the destructors, and they are run here, by libc's rules:
- * the value is set to NULL first, and rounds repeat while destructors set new ones, PTHREAD_DESTRUCTOR_ITERATIONS times.
+ * thread does not.  So the creation of keys is wrapped to learn the destructors, and they are run here, by libc's
+ * rules: the value is set to NULL first, and rounds repeat while destructors set new ones,
+ * PTHREAD_DESTRUCTOR_ITERATIONS times.
  */
 #include <limits.h>
 #include <pthread.h>

@@ -2,9 +2,9 @@
  * Where glibc keeps what in struct pthread.
  *
  * What glibc exports for debuggers (_thread_db_*) is read from there; the rest follows from a real thread made with a
- * known stack: the offset of a value is where that value is found.  user_stack alone, a flag among flags, is a constant
- * that must hold 1 in a thread with its own stack and 0 in one without.  Anything unexpected leaves `known` false, and the donor
- * provider in charge.
+ * known stack: the offset of a value is where that value is found.  user_stack alone, a flag among flags, is a
+ * constant that must hold 1 in a thread with its own stack and 0 in one without.  Anything unexpected leaves `known`
+ * false, and the donor provider in charge.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -49,7 +49,8 @@ static bool db_size(const char *symbol, size_t *bytes)
 
 static bool read_exported(struct tls_layout *layout)
 {
-    void (*static_info)(size_t *, size_t *) = (void (*)(size_t *, size_t *))dlsym(RTLD_DEFAULT, "_dl_get_tls_static_info");
+    typedef void get_info(size_t *, size_t *);
+    get_info *static_info = (get_info *)dlsym(RTLD_DEFAULT, "_dl_get_tls_static_info");
 
     if (!static_info || !db_size("_thread_db_sizeof_pthread", &layout->pthread_bytes) ||
         !db_field("_thread_db_pthread_tid", &layout->tid) || !db_field("_thread_db_pthread_list", &layout->list))

@@ -2,12 +2,13 @@
  * The application's modules with TLS: their variables start anew in a recycled block.
  *
  * Static modules (loaded with the program, or initial-exec and opened later) have their image copied from the file's
- * mapping.  Dynamic ones lose their block, and libc makes a new one at the next access; copying images there, too, would need to know which libraries
- * have been closed.  libc's own variables are kept: they hold malloc's cache.  So are a sanitizer's: they hold its idea
- * of the thread.
+ * mapping.  Dynamic ones lose their block, and libc makes a new one at the next access; copying images there, too,
+ * would need to know which libraries have been closed.  libc's own variables are kept: they hold malloc's cache.  So
+ * are a sanitizer's: they hold its idea of the thread.
  *
- * dlopen() of a library with static TLS while threads exist: libc fills in the blocks of the threads it knows, so those we
- * made are filled in here, by wrapping dlopen.  The library's constructors, which run before, see zeros on a green thread.
+ * dlopen() of a library with static TLS while threads exist: libc fills in the blocks of the threads it knows, so
+ * those we made are filled in here, by wrapping dlopen.  The library's constructors, which run before, see zeros on a
+ * green thread.
  */
 #include <dlfcn.h>
 #include <elf.h>
@@ -35,7 +36,7 @@ static struct module modules[MODULES_MAX];
 static _Atomic size_t module_count;
 static pthread_mutex_t scan_mutex = PTHREAD_MUTEX_INITIALIZER;
 
-/* The highest module id seen: ids above it need a look.  Those below first_dynamic_id came with the program, and are static. */
+/* The highest module id seen: ids above it need a look.  Those below first_dynamic_id came with the program. */
 static size_t scanned_id, first_dynamic_id;
 
 /* glibc's: the first word of a dtv entry when the module has no block in this thread, and an entry's layout. */
@@ -237,7 +238,7 @@ static void *note_library(void *library, const char *file)
     return library;
 }
 
-/* In place of libc's.  The loader takes this library for the caller: a bare name is not looked up in the caller's RUNPATH. */
+/* In place of libc's.  The loader takes this library for the caller, and does not look in the caller's RUNPATH. */
 GREEN_API void *dlopen(const char *file, int mode)
 {
     void *library = real_dlopen(file, mode);

@@ -1,12 +1,12 @@
 /*
  * Condition variables.
  *
- * The waiter is on the queue before the mutex is released, so whoever locks the mutex next and signals finds it, also by
- * a look without the lock; and the queue's lock is held until the waiter is off its stack and can be resumed.  Its rank
- * is below a mutex's queue, whose lock the release may take.
+ * The waiter is on the queue before the mutex is released, so whoever locks the mutex next and signals finds it, also
+ * by a look without the lock; and the queue's lock is held until the waiter is off its stack and can be resumed.  Its
+ * rank is below a mutex's queue, whose lock the release may take.
  *
- * A timed wait and a signal that meet: both claim the waiter (park_claim), one wins.  When the deadline wins, the signal
- * goes on to the next waiter, so it is never swallowed.
+ * A timed wait and a signal that meet: both claim the waiter (park_claim), one wins.  When the deadline wins, the
+ * signal goes on to the next waiter, so it is never swallowed.
  */
 #include <errno.h>
 #include <string.h>

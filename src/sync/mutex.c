@@ -2,12 +2,13 @@
  * Mutexes.
  *
  * The state is two bits, LOCKED and WAITERS.  Lock and unlock are one compare and swap each while nobody waits; with
- * WAITERS set, every change is made under the queue's lock.  WAITERS is set before a thread parks and cleared when the
- * queue is found empty, both under that lock: so no unlock overlooks a waiter.
+ * WAITERS set, every change is made under the queue's lock.  WAITERS is set before a thread parks and cleared when
+ * the queue is found empty, both under that lock: so no unlock overlooks a waiter.
  *
  * Unlock wakes the first waiter and leaves the mutex open: whoever runs may take it, which keeps a busy lock from
- * costing a switch each time.  A waiter that finds it taken goes to the head of the queue and is handed it at the next unlock.
- * Always handing over was rejected (each lock then waits for a switch), never doing so as well (a waiter may starve).
+ * costing a switch each time.  A waiter that finds it taken goes to the head of the queue and is handed it at the
+ * next unlock.  Always handing over was rejected (each lock then waits for a switch), never doing so as well (a
+ * waiter may starve).
  *
  * A contended lock spins for a moment, only while its owner runs on another processor: an owner that is preempted or
  * parked needs our processor, or somebody's, before it can unlock.

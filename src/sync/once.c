@@ -1,8 +1,8 @@
 /*
  * green_once: new -> running -> done, and back to new when the routine does not return.
  *
- * Leaving by an exception runs the cleanup of the frame below (the file is compiled with unwind tables for it); leaving by
- * green_exit() does not unwind, so the frames are also on a list of the thread's.
+ * Leaving by an exception runs the cleanup of the frame below (the file is compiled with unwind tables for it);
+ * leaving by green_exit() does not unwind, so the frames are also on a list of the thread's.
  */
 #include "sync/once.h"
 

@@ -1,9 +1,9 @@
 /*
  * Semaphores.
  *
- * One word: the count, shifted by one, and the lowest bit for "there are waiters".  While that is clear, wait and post
- * are one compare and swap.  It is set only while the count is 0, and changed only under the queue's lock: then a post
- * hands its unit to the first waiter, so waiters are served in order and no newcomer overtakes them.
+ * One word: the count, shifted by one, and the lowest bit for "there are waiters".  While that is clear, wait and
+ * post are one compare and swap.  It is set only while the count is 0, and changed only under the queue's lock: then
+ * a post hands its unit to the first waiter, so waiters are served in order and no newcomer overtakes them.
  */
 #include <errno.h>
 #include <string.h>

@@ -76,10 +76,17 @@ int waitq_park(struct waitq *queue, struct thread *self, enum lock_rank rank)
 
 struct thread *waitq_claim_all(struct waitq *queue)
 {
-    struct thread *first = NULL, **last = &first;
+    struct thread *first = NULL, **last = &first, *thread;
 
-    while ((*last = waitq_claim_first(queue)))
-        last = &(*last)->next;
+    while ((thread = waitq_claim_first(queue))) {
+        if (thread->kind == THREAD_FOREIGN) { /* it may be running already, and about to wait and be claimed again */
+            foreign_ready(thread);
+            continue;
+        }
+        *last = thread;
+        last = &thread->next;
+    }
+    *last = NULL;
     return first;
 }
 

@@ -1,8 +1,9 @@
 /*
  * Wait queues: the threads parked on an object, first come first woken.
  *
- * The queue's lock guards its links and the object's slow path.  A waiter leaves the queue before it is claimed: after
- * the claim it may be running, and waiting on something else.  One whose deadline came first leaves it by itself.
+ * The queue's lock guards its links and the object's slow path.  A waiter leaves the queue before it is claimed:
+ * after the claim it may be running, and waiting on something else.  One whose deadline came first leaves it by
+ * itself.
  */
 #ifndef WAITQ_H
 #define WAITQ_H
@@ -29,15 +30,15 @@ void waitq_remove(struct waitq *queue, struct thread *thread);
 /* Take off and claim the first thread that is still waiting; NULL when there is none.  The caller makes it ready. */
 struct thread *waitq_claim_first(struct waitq *queue);
 
-/* Put the calling thread on the queue, whose lock is held: last, or first when its `handoff` says that it has waited. */
+/* Put the calling thread on the queue, whose lock is held: last, or first when `handoff` says that it has waited. */
 void waitq_join(struct waitq *queue, struct thread *self, uint64_t deadline);
 
-/* Park the calling thread, which is on the queue.  The lock is held, and is not afterwards.  0, or ETIMEDOUT, and then it is off. */
+/* Park the calling thread, which is on the queue.  The lock is held, and is not afterwards.  0, or ETIMEDOUT: it is off. */
 int waitq_park(struct waitq *queue, struct thread *self, enum lock_rank rank);
 
 /*
- * Take off and claim everybody, linked by `next`, which no waiter uses; and make them ready, in order, when the lock has
- * been released: the first to run may free the queue.
+ * Take off and claim everybody, linked by `next`, which no waiter uses; and make them ready, in order, when the lock
+ * has been released: the first to run may free the queue.
  */
 struct thread *waitq_claim_all(struct waitq *queue);
 void waitq_ready_all(struct thread *self, struct thread *first);

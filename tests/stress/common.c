@@ -64,12 +64,13 @@ static unsigned long option(int argc, char **argv, const char *name, unsigned lo
 
 struct stress stress_begin(int argc, char **argv, const char *name)
 {
-    struct stress stress = {(unsigned)option(argc, argv, "--seconds", 3), option(argc, argv, "--seed", now_ns() & 0xffffffff)};
+    struct stress stress = {(unsigned)option(argc, argv, "--seconds", 3),
+                            option(argc, argv, "--seed", now_ns() & 0xffffffff)};
     const struct green_config config = {.slice_us = getenv("GREEN_SLICE_US") ? 0 : 100};
 
     CHECK(green_init(&config) == 0);
-    printf("%s: %u s, seed %llu, %d processors, tick %s, TLS %s\n", name, stress.seconds, (unsigned long long)stress.seed,
-           green_getconcurrency(), green_tick_source(), green_tls_provider());
+    printf("%s: %u s, seed %llu, %d processors, tick %s, TLS %s\n", name, stress.seconds,
+           (unsigned long long)stress.seed, green_getconcurrency(), green_tick_source(), green_tls_provider());
     fflush(stdout);
     end_ns = now_ns() + stress.seconds * UINT64_C(1000000000);
     return stress;
@@ -80,7 +81,8 @@ void stress_end(const char *name, uint64_t operations)
     struct green_stats stats;
 
     green_stats(&stats);
-    printf("%s: %llu operations, %llu threads, %llu switches, %llu preemptions, %llu deferred ticks, %llu steals\n", name,
-           (unsigned long long)operations, (unsigned long long)stats.threads_created, (unsigned long long)stats.switches,
-           (unsigned long long)stats.preemptions, (unsigned long long)stats.ticks_deferred, (unsigned long long)stats.steals);
+    printf("%s: %llu operations, %llu threads, %llu switches, %llu preemptions, %llu deferred ticks, %llu steals\n",
+           name, (unsigned long long)operations, (unsigned long long)stats.threads_created,
+           (unsigned long long)stats.switches, (unsigned long long)stats.preemptions,
+           (unsigned long long)stats.ticks_deferred, (unsigned long long)stats.steals);
 }

@@ -111,10 +111,10 @@ static void address_lookup(struct actor *actor)
 
 static void loader(struct actor *actor)
 {
-    void *library = dlopen("libz.so.1", RTLD_NOW);
+    void *library = dlopen("libcrypt.so.1", RTLD_NOW);
 
     (void)actor;
-    CHECK(library && dlsym(library, "crc32"));
+    CHECK(library && dlsym(library, "crypt"));
     dlclose(library);
 }
 
@@ -203,7 +203,9 @@ static void semaphore(struct actor *actor)
 {
     const struct timespec limit = soon(actor);
 
-    if (stress_random(&actor->random) % 2 ? green_sem_timedwait(&sem_pairs, &limit) != 0 : green_sem_wait(&sem_pairs) != 0) {
+    const bool timed = stress_random(&actor->random) % 2;
+
+    if ((timed ? green_sem_timedwait(&sem_pairs, &limit) : green_sem_wait(&sem_pairs)) != 0) {
         CHECK(errno == ETIMEDOUT);
         return;
     }
