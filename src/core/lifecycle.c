@@ -248,17 +248,28 @@ void green_exit(void *result)
     __builtin_unreachable();
 }
 
-/* Of two threads that join each other, the later to enter itself, or each, sees the other's entry and backs out. */
-static bool backed_out(struct thread *target, const struct thread *joiner)
+/*
+ * Two threads that join each other: whoever sees both entries takes back that of the one with the higher index, in a
+ * word that both would change, so just one of them is told.  True when it is the joiner itself.
+ */
+static bool backs_out(struct thread *target, struct thread *joiner)
 {
-    uint64_t life = life_of(target);
+    uint64_t of_target = life_of(target), of_joiner = life_of(joiner);
 
-    return (uint32_t)life_of(joiner) == target->index && (uint32_t)life == joiner->index &&
-           life_change(target, &life, LIFE_JOINABLE);
+    if ((uint32_t)of_target != joiner->index || (uint32_t)of_joiner != target->index)
+        return false;
+    if (joiner->index > target->index)
+        return life_change(target, &of_target, LIFE_JOINABLE);
+    if (life_change(joiner, &of_joiner, LIFE_JOINABLE)) {
+        target->join_error = EDEADLK;
+        park_claim(target, WAKE_READY);
+        ready(self_thread, target);
+    }
+    return false;
 }
 
 /* Become the joiner of `target`, whom join_id names: 0, EALREADY when it has ended, ESRCH, EDEADLK or EINVAL. */
-static int life_join(struct thread *target, const struct thread *joiner)
+static int life_join(struct thread *target, struct thread *joiner)
 {
     uint64_t life = life_of(target);
 
@@ -272,7 +283,7 @@ static int life_join(struct thread *target, const struct thread *joiner)
             continue;
         if (low == LIFE_EXITED)
             return EALREADY;
-        return backed_out(target, joiner) ? EDEADLK : 0;
+        return backs_out(target, joiner) ? EDEADLK : 0;
     }
 }
 
@@ -289,18 +300,18 @@ static void after_join(struct thread *left, void *arg)
     }
 }
 
-/* Wait until the target has ended: 0 or EINVAL. */
+/* Wait until the target has ended: 0, ESRCH, EINVAL or EDEADLK.  An ended one is never waited for. */
 static int join_wait(struct thread *self, struct thread *target)
 {
     park_prepare(self, NEVER);
-    if ((uint32_t)life_of(target) == LIFE_EXITED) {
-        self->join_error = life_join(target, self);
-    } else if (self->kind == THREAD_FOREIGN) {
-        self->join_error = life_join(target, self);
-        if (!self->join_error)
+    self->join_error = 0;
+    if ((uint32_t)life_of(target) == LIFE_EXITED || self->kind == THREAD_FOREIGN) {
+        int error = life_join(target, self);
+        if (error)
+            self->join_error = error;
+        else
             foreign_park(self, NULL, RANK_QUEUE);
     } else {
-        self->join_error = 0;
         atomic_store_explicit(&self->state, THREAD_PARKED, memory_order_relaxed);
         switch_to(self, choose(self->worker), after_join, target);
     }

@@ -127,12 +127,12 @@ struct thread *pool_build(unsigned class, int *error)
     if (thread)
         *error = tls_create(&thread->stack, &thread->context.tls, &thread->stack_top); /* calls malloc */
     errno = saved_errno;
-    if (!thread || *error) {
-        if (thread) {
-            self = enter();
-            push_locked(&unbuilt[class], thread);
-            leave(self);
-        }
+    if (!thread)
+        return NULL;
+    if (*error) {
+        self = enter();
+        push_locked(&unbuilt[class], thread);
+        leave(self);
         return NULL;
     }
     thread->fresh_block = true;

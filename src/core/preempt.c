@@ -26,7 +26,6 @@
 #include "core/program_signal.h"
 #include "core/runq.h"
 #include "core/sched.h"
-#include "core/table.h"
 #include "core/tick.h"
 
 /* At the end of a slice the global queue is looked at first more often than at a yield, which comes sooner. */
@@ -365,55 +364,4 @@ int preempt_init(void)
     action.sa_flags = SA_SIGINFO | SA_RESTART;
     sigemptyset(&action.sa_mask);
     return program_signal_init(settings.signal, &action);
-}
-
-void green_safepoint(void)
-{
-    struct thread *self = enter();
-
-    if (self)
-        leave(self);
-}
-
-void green_critical_enter(void)
-{
-    enter();
-}
-
-void green_critical_leave(void)
-{
-    struct thread *self = self_thread;
-
-    if (self && self->depth > 0)
-        leave(self);
-}
-
-int green_setslice_np(green_t id, unsigned slice_us)
-{
-    struct thread *self = enter(), *thread;
-
-    if (!self)
-        return ENOMEM;
-    int error = 0;
-    if (slice_us != 0 && (slice_us < SLICE_MIN_US || slice_us > SLICE_MAX_US))
-        error = EINVAL;
-    else if (!(thread = table_find(id)))
-        error = ESRCH;
-    else
-        atomic_store_explicit(&thread->slice_us, slice_us, memory_order_relaxed);
-    leave(self);
-    return error;
-}
-
-int green_getslice_np(green_t id, unsigned *slice_us)
-{
-    struct thread *self = enter();
-
-    if (!self)
-        return ENOMEM;
-    const struct thread *thread = table_find(id);
-    if (thread && slice_us)
-        *slice_us = atomic_load_explicit(&thread->slice_us, memory_order_relaxed);
-    leave(self);
-    return !slice_us ? EINVAL : thread ? 0 : ESRCH;
 }

@@ -94,11 +94,6 @@ void tls_unregister_rseq(void *tp)
     area->cpu_id = (uint32_t)RSEQ_CPU_ID_REGISTRATION_FAILED;
 }
 
-void tls_set_tid(void *tp, int tid)
-{
-    memcpy((char *)tp + tls_layout.tid, &tid, sizeof tid);
-}
-
 /*
  * The trial: a first thread on a block of the provider's, and the parts of libc that fail first when the block is
  * wrong.

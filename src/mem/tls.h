@@ -53,9 +53,6 @@ void tls_run_destructors(void);
 /* Take the calling kernel thread off rseq: its TLS base will not be the one that was registered. */
 void tls_unregister_rseq(void *tp);
 
-/* After fork, in the child: `tid` now runs on this block. */
-void tls_set_tid(void *tp, int tid);
-
 /* tls_keys.c: run the destructors of the calling thread's pthread_key values. */
 void tls_run_key_destructors(void);
 /* Forget the keys of a sanitizer. */

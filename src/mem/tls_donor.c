@@ -37,8 +37,10 @@ static void *donate(void *arg)
     tls_unregister_rseq(tp);
     syscall(SYS_set_robust_list, nobody.head, sizeof nobody.head);
     syscall(SYS_set_tid_address, &nobody.tid);
-    if (tls_layout.tid)
-        tls_set_tid(tp, tls_unique_tid());
+    if (tls_layout.tid) {
+        int tid = tls_unique_tid();
+        memcpy(tp + tls_layout.tid, &tid, sizeof tid);
+    }
     donation->tp = tp;
     arch_leave_kernel_thread((uint32_t *)&donation->done);
 }
