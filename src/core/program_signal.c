@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/sched.h"
+#include "core/tick.h"
 #include "mem/interpose.h"
 
 static _Atomic int taken_signal; /* 0: none yet */
@@ -65,12 +66,17 @@ int program_signal_init(int signal, const struct sigaction *tick_action)
     return 0;
 }
 
-/* End the process as the default action does. */
+/*
+ * Do as the default action does: nothing, end the process, or stop it.  Ticks that come while it is in place are lost,
+ * so when the process goes on, every worker is sent one.
+ */
 static void default_action(int signal)
 {
     struct sigaction action;
     sigset_t mask;
 
+    if (signal == SIGURG || signal == SIGCHLD || signal == SIGWINCH || signal == SIGCONT)
+        return;
     memset(&action, 0, sizeof action);
     action.sa_handler = SIG_DFL;
     REAL(sigaction)(signal, &action, NULL);
@@ -78,7 +84,9 @@ static void default_action(int signal)
     sigemptyset(&mask);
     sigaddset(&mask, signal);
     pthread_sigmask(SIG_UNBLOCK, &mask, NULL);
-    REAL(sigaction)(signal, &ours, NULL); /* its default was to ignore, or to stop for a while */
+    REAL(sigaction)(signal, &ours, NULL);
+    for (struct worker *worker = workers_all(); worker; worker = worker->next)
+        tick_send(worker);
 }
 
 /*

@@ -164,3 +164,27 @@ ON_BOTH(alarm, ignoring_it_keeps_the_ticks)
     wait_for(stats_now().preemptions >= target);
     stop_hogs();
 }
+
+/* The default action is not to end the process: whoever asks for it must not take the ticks away. */
+static void raise_what_is_ignored(unsigned procs)
+{
+    struct green_config config = {.procs = procs, .slice_us = TICK_US, .preempt = GREEN_ON, .signal = SIGURG};
+    start_config(&config);
+    start_hogs(HOGS);
+    for (int i = 0; i < SHOTS; i++) {
+        cr_assert_eq(raise(SIGURG), 0);
+        uint64_t target = stats_now().preemptions + 20;
+        wait_for(stats_now().preemptions >= target);
+    }
+    stop_hogs();
+}
+
+Test(alarm, raise_of_an_ignored_signal_keeps_the_ticks_on_1)
+{
+    raise_what_is_ignored(1);
+}
+
+Test(alarm, raise_of_an_ignored_signal_keeps_the_ticks_on_2)
+{
+    raise_what_is_ignored(2);
+}

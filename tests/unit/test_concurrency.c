@@ -4,6 +4,7 @@
 #include "unit.h"
 
 #include <stdatomic.h>
+#include <unistd.h>
 
 TestSuite(concurrency, .timeout = LIMIT);
 
@@ -104,4 +105,57 @@ ON_BOTH(concurrency, up_and_down_under_load)
     cr_assert_eq(plain, atomic_load(&locked));
     cr_assert_eq(green_setconcurrency(1), 0);
     cr_assert_eq(stats_now().procs, 1);
+}
+
+static atomic_int shrunk_on, runs_on;
+
+/* Whether the caller runs on this kernel thread; if it does it also makes room there. */
+static int on(pid_t kernel_thread)
+{
+    if (gettid() != kernel_thread)
+        return 0;
+    green_usleep(300);
+    return 1;
+}
+
+/* Alone on the second processor for a while, so that no tick is under way there; then take that away. */
+static void *shrink_from_the_second(void *first)
+{
+    pid_t here = 0;
+    for (int alone = 0; alone < 10; alone++) {
+        spin_ns(TICK_US * 1000);
+        if (gettid() != here || on(*(pid_t *)first))
+            alone = 0;
+        here = gettid();
+    }
+    must(green_setconcurrency(1) == 0);
+    atomic_store(&shrunk_on, here);
+    while (!atomic_load(&over))
+        atomic_store(&runs_on, gettid());
+    return first;
+}
+
+/* It leaves the processor, though it does nothing that the library would see. */
+Test(concurrency, shrinking_takes_the_callers_processor_away)
+{
+    start(2);
+    for (int round = 0; round < 10; round++) {
+        pid_t first = gettid();
+        atomic_store(&shrunk_on, 0);
+        atomic_store(&runs_on, 0);
+        atomic_store(&over, false);
+        cr_assert_eq(green_setconcurrency(2), 0);
+        green_t thread = spawn(shrink_from_the_second, &first);
+        while (atomic_load(&runs_on) != first)
+            if (gettid() != first) /* the thread wants that place */
+                green_usleep(300);
+        cr_assert_neq(atomic_load(&shrunk_on), first);
+        for (int i = 0; i < 20; i++) {
+            spin_ns(TICK_US * 1000);
+            cr_assert_eq(atomic_load(&runs_on), first);
+        }
+        atomic_store(&over, true);
+        join_result(thread);
+        cr_assert_eq(gettid(), first);
+    }
 }

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 TestSuite(foreign, .timeout = LIMIT);
 
@@ -193,4 +194,64 @@ Test(foreign, starts_the_library)
     cr_assert_eq(green_init(NULL), EBUSY);
     first_call(NULL);
     cr_assert_eq(counter, 2);
+}
+
+static green_sem_t go[GREENS];
+static atomic_int stretch;
+
+/* Becomes a hog each time it is woken, until all the others have been. */
+static void *hog_when_woken(void *gate)
+{
+    for (int i = 0; i < 50; i++) {
+        must(green_sem_wait(gate) == 0);
+        must(green_sem_post(&sem) == 0);
+        while (atomic_load(&stretch) <= i)
+            ;
+    }
+    return gate;
+}
+
+/* With a pause in which the processors find that nobody waits, and stop their ticks. */
+static void *wake_among_hogs(void *arg)
+{
+    green_t threads[GREENS];
+    for (int i = 0; i < GREENS; i++)
+        threads[i] = spawn(hog_when_woken, &go[i]);
+    for (int i = 0; i < 50; i++) {
+        usleep(20 * TICK_US);
+        for (int j = 0; j < GREENS; j++)
+            must(green_sem_post(&go[j]) == 0);
+        for (int j = 0; j < GREENS; j++)
+            must(green_sem_wait(&sem) == 0);
+        atomic_fetch_add(&stretch, 1);
+        join_result(spawn(echo, NULL));
+    }
+    for (int i = 0; i < GREENS; i++)
+        join_result(threads[i]);
+    return arg;
+}
+
+static void wake_on_busy_processors(unsigned hogs)
+{
+    struct foreigner foreigner;
+    start(2);
+    green_sem_init(&sem, 0, 0);
+    for (int i = 0; i < GREENS; i++)
+        green_sem_init(&go[i], 0, 0);
+    start_hogs(hogs);
+    start_one(&foreigner, wake_among_hogs, NULL);
+    end_one(&foreigner);
+    stop_hogs();
+}
+
+/* Each processor has one thread, and watches no slice. */
+Test(foreign, wakes_threads_among_2_hogs)
+{
+    wake_on_busy_processors(2);
+}
+
+/* One has two, and does. */
+Test(foreign, wakes_threads_among_3_hogs)
+{
+    wake_on_busy_processors(3);
 }

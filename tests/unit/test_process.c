@@ -3,10 +3,12 @@
  */
 #include "unit.h"
 
+#include <signal.h>
 #include <spawn.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -182,4 +184,141 @@ Test(process, blocking_read_is_restarted)
     join_result(reader);
     atomic_store(&over, true);
     join_result(busy);
+}
+
+/* A child that hangs must not outlive this test, and keep whoever reads its output waiting. */
+static pid_t fork_mortal(void)
+{
+    pid_t child = fork();
+    must(child >= 0);
+    if (child == 0)
+        must(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
+    return child;
+}
+
+static green_mutex_t cond_mutex = GREEN_MUTEX_INITIALIZER;
+static green_cond_t cond = GREEN_COND_INITIALIZER;
+static green_sem_t sem;
+
+static void *lock_here(void *pid)
+{
+    must(green_mutex_lock(&mutex) == 0);
+    must(getpid() == (intptr_t)pid);
+    must(green_mutex_unlock(&mutex) == 0);
+    return pid;
+}
+
+static void *take_here(void *pid)
+{
+    must(green_sem_wait(&sem) == 0);
+    must(getpid() == (intptr_t)pid);
+    return pid;
+}
+
+static void *wait_here(void *pid)
+{
+    must(green_mutex_lock(&cond_mutex) == 0);
+    must(green_cond_wait(&cond, &cond_mutex) == 0);
+    must(getpid() == (intptr_t)pid);
+    must(green_mutex_unlock(&cond_mutex) == 0);
+    return pid;
+}
+
+static green_t start_waiter(void *(*routine)(void *), const struct __green_queue *queue)
+{
+    void *last = queue->__tail;
+    green_t thread = spawn(routine, (void *)(intptr_t)getpid());
+    wait_for(__atomic_load_n(&queue->__tail, __ATOMIC_RELAXED) != last);
+    return thread;
+}
+
+static void start_waiters(green_t threads[3])
+{
+    threads[0] = start_waiter(lock_here, &mutex.__queue);
+    threads[1] = start_waiter(take_here, &sem.__queue);
+    threads[2] = start_waiter(wait_here, &cond.__queue);
+}
+
+/* One wake-up each: it must come to the thread of this process. */
+static void wake_waiters(const green_t threads[3])
+{
+    must(green_mutex_unlock(&mutex) == 0);
+    must(green_sem_post(&sem) == 0);
+    must(green_cond_signal(&cond) == 0);
+    for (int i = 0; i < 3; i++)
+        join_result(threads[i]);
+}
+
+/* Behind those that were lost, or with nobody but them. */
+static int wake_past_the_lost(int own_too)
+{
+    green_t threads[3];
+    int value;
+    if (own_too) {
+        start_waiters(threads);
+        wake_waiters(threads);
+        return 42;
+    }
+    must(green_mutex_unlock(&mutex) == 0);
+    must(green_sem_post(&sem) == 0);
+    must(green_sem_getvalue(&sem, &value) == 0 && value == 1);
+    must(green_cond_broadcast(&cond) == 0);
+    must(green_cond_destroy(&cond) == 0);
+    return use_threads_afresh();
+}
+
+/* On one processor, so that a thread in a queue is also parked: a fork before that would copy a locked queue. */
+Test(process, lost_waiters_do_not_run_in_the_child)
+{
+    green_t threads[3];
+    start(1);
+    green_sem_init(&sem, 0, 0);
+    cr_assert_eq(green_mutex_lock(&mutex), 0);
+    start_waiters(threads);
+    for (int own_too = 0; own_too < 2; own_too++) {
+        pid_t child = fork_mortal();
+        if (child == 0)
+            _exit(wake_past_the_lost(own_too));
+        check_exit_status(child, 42);
+    }
+    wake_waiters(threads);
+}
+
+static void *fork_and_return(void *arg)
+{
+    pid_t child = fork_mortal();
+    if (child > 0)
+        check_exit_status(child, 0);
+    return arg;
+}
+
+/* The child's last thread ends: so does the child, and whoever joined that thread goes on in the parent alone. */
+ON_BOTH(process, joined_thread_returns_in_the_child)
+{
+    pid_t parent = getpid();
+    for (int i = 0; i < 10; i++) {
+        join_result(spawn(fork_and_return, NULL));
+        must(getpid() == parent);
+    }
+}
+
+static void *fork_and_exit(void *arg)
+{
+    pid_t child = fork_mortal();
+    if (child == 0)
+        green_exit(arg);
+    check_exit_status(child, 0);
+    must(green_sem_post(&sem) == 0);
+    return arg;
+}
+
+ON_BOTH(process, detached_thread_exits_in_the_child)
+{
+    pid_t parent = getpid();
+    green_sem_init(&sem, 0, 0);
+    for (int i = 0; i < 10; i++) {
+        must(green_detach(spawn(fork_and_exit, NULL)) == 0);
+        must(green_sem_wait(&sem) == 0);
+        must(getpid() == parent);
+    }
 }

@@ -84,6 +84,42 @@ ON_BOTH(thread, ids_are_never_given_twice)
         cr_assert_neq(ids[i - 1], ids[i]);
 }
 
+/* Whoever has the structure now is not meant, and notices nothing. */
+ON_BOTH(thread, stale_ids_of_structures_in_use)
+{
+    enum { COUNT = 50 };
+    green_t stale[COUNT], threads[COUNT];
+    green_sem_t gate;
+    char name[16];
+    unsigned slice;
+    int reused = 0;
+    green_sem_init(&gate, 0, 0);
+    for (int i = 0; i < COUNT; i++)
+        join_result(stale[i] = spawn(echo, NULL));
+    for (int i = 0; i < COUNT; i++)
+        threads[i] = spawn(wait_at, &gate);
+    for (int i = 0; i < COUNT; i++) {
+        for (int j = 0; j < COUNT; j++)
+            reused += (uint32_t)stale[i] == (uint32_t)threads[j];
+        cr_assert_eq(green_join(stale[i], NULL), ESRCH);
+        cr_assert_eq(green_detach(stale[i]), ESRCH);
+        cr_assert_eq(green_setname_np(stale[i], "stale"), ESRCH);
+        cr_assert_eq(green_getname_np(stale[i], name, sizeof name), ESRCH);
+        cr_assert_eq(green_setslice_np(stale[i], 1000), ESRCH);
+        cr_assert_eq(green_getslice_np(stale[i], &slice), ESRCH);
+    }
+    cr_assert_gt(reused, 0, "else this shows nothing");
+    for (int i = 0; i < COUNT; i++) {
+        cr_assert_eq(green_getname_np(threads[i], name, sizeof name), 0);
+        cr_assert_str_eq(name, "");
+        cr_assert_eq(green_getslice_np(threads[i], &slice), 0);
+        cr_assert_eq(slice, 0);
+        green_sem_post(&gate);
+    }
+    for (int i = 0; i < COUNT; i++)
+        cr_assert_eq(join_result(threads[i]), &gate);
+}
+
 ON_BOTH(thread, unknown_ids)
 {
     const green_t unknown[] = {0, 1ULL << 63, UINT64_MAX, (green_t)UINT32_MAX + 12345, green_self() + (1ULL << 40)};

@@ -138,6 +138,28 @@ ON_BOTH(tls, library_opened_before_threads)
     cr_assert_eq(*value_of(), 42);
 }
 
+/* Touched, so that main has a block of it when the library starts. */
+static void use_library_opened_first(unsigned procs)
+{
+    open_dynamic();
+    cr_assert_eq((*value_of())++, 42);
+    start(procs);
+    for (int i = 0; i < 2; i++)
+        storm_of(STORM_THREADS, STORM_PREEMPTIONS / 2, dynamic_step);
+    cr_assert_eq(*value_of(), 43);
+    cr_assert_eq(zeroes_of()[2999], 0);
+}
+
+Test(tls, library_opened_before_the_start_on_1)
+{
+    use_library_opened_first(1);
+}
+
+Test(tls, library_opened_before_the_start_on_2)
+{
+    use_library_opened_first(2);
+}
+
 enum { WITNESSES = 10 };
 
 static green_sem_t opened;
