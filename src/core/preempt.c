@@ -130,9 +130,25 @@ static void flush_woken(struct proc *proc, struct run_list *woken)
         runq_push(proc, thread);
 }
 
-/* It goes ahead of everybody. */
-static void woken_append(struct proc *proc, struct thread *thread)
+/* The slice is over that displaced threads were to continue. */
+static void demote_displaced(struct proc *proc)
 {
+    struct run_list all = proc->woken;
+    struct thread *thread;
+
+    proc->woken.head = NULL;
+    while ((thread = run_list_pop(&all))) {
+        if (thread->displaced)
+            runq_push(proc, thread);
+        else
+            run_list_append(&proc->woken, thread);
+    }
+}
+
+/* It goes ahead of everybody. */
+static void woken_append(struct proc *proc, struct thread *thread, bool displaced)
+{
+    thread->displaced = displaced;
     run_list_append(&proc->woken, thread);
     atomic_store_explicit(&proc->attention, true, memory_order_relaxed);
 }
@@ -147,16 +163,27 @@ static void after_displaced(struct thread *left, void *arg)
     if (sched_shared && procs_idle())
         runq_push(proc, left);
     else
-        woken_append(proc, left);
+        woken_append(proc, left, true);
     wake_for(proc);
 }
 
+/*
+ * A thread that has had its slice goes to the end of the line: of all processors', when there are several.  Else a
+ * thread that shares its processor with many would have less than one that shares it with few, for as long as none
+ * of them parks.
+ */
 static void after_slice(struct thread *left, void *arg)
 {
     struct proc *proc = left->worker->proc; /* once it is queued, it may be running elsewhere */
 
-    after_requeue(left, arg);
-    wake_for(proc);
+    if (!sched_shared) {
+        after_requeue(left, arg);
+        wake_for(proc);
+        return;
+    }
+    atomic_store_explicit(&left->state, THREAD_READY, memory_order_relaxed);
+    global_push_one(left);
+    wake_for(NULL); /* a processor with one thread does not watch its slice: now it must */
 }
 
 /*
@@ -171,7 +198,7 @@ static bool slice_is_over(struct proc *proc, const struct thread *self, uint64_t
     }
     if (now < proc->slice_end)
         return false;
-    flush_woken(proc, &proc->woken);
+    demote_displaced(proc);
     if (now >= self->woken_ns + slice_ns(self))
         return true;
     proc->slice_end = self->woken_ns + slice_ns(self);
@@ -192,16 +219,18 @@ static struct thread *elect(struct proc *proc, struct thread *self, uint64_t now
     }
     const bool urgent = woken->head && (*slice_over || recent_use(woken->head, now) < recent_use(self, now));
     if (urgent)
-        woken_append(proc, run_list_pop(woken));
+        woken_append(proc, run_list_pop(woken), false);
     if (woken->head && sched_shared && procs_idle())
         flush_woken(proc, woken); /* others have time for them */
     while ((next = run_list_pop(woken)))
         if (urgent)
-            woken_append(proc, next);
+            woken_append(proc, next, false);
         else
             runq_push(proc, next);
     if (*slice_over && somebody_waits(proc)) {
-        next = proc->slices_ended++ % GLOBAL_EVERY_SLICES == 0 ? global_take(proc) : NULL;
+        next = NULL;
+        if (!proc->woken.head && proc->slices_ended++ % GLOBAL_EVERY_SLICES == 0)
+            next = global_take(proc);
         if (!next)
             next = choose_ready(proc);
         proc->slice_unknown = false;

@@ -90,6 +90,7 @@ struct thread {
     uint64_t used_ns;            /* of its worker, as are the next two; see preempt.c */
     uint64_t used_epoch;
     uint64_t woken_ns;           /* when it last displaced another */
+    bool displaced;              /* on `woken` to continue its slice, not because its deadline came */
 
     /* Memory, constant once made. */
     struct stack stack;
