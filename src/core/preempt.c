@@ -231,15 +231,19 @@ static struct thread *elect(struct proc *proc, struct thread *self, uint64_t now
         next = NULL;
         if (!proc->woken.head && proc->slices_ended++ % GLOBAL_EVERY_SLICES == 0)
             next = global_take(proc);
-        if (!next)
+        if (next)
+            count_up(&proc->count.elected);
+        else
             next = choose_ready(proc);
         proc->slice_unknown = false;
         if (next)
             proc->slice_end = now + slice_ns(next);
         return next;
     }
-    if ((next = run_list_pop(&proc->woken)))
+    if ((next = run_list_pop(&proc->woken))) {
+        count_up(&proc->count.elected);
         next->woken_ns = now;
+    }
     return next;
 }
 

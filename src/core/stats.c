@@ -15,7 +15,7 @@ void green_stats(struct green_stats *stats)
     memset(stats, 0, sizeof *stats);
     for (unsigned i = 0; i < PROCS_MAX && proc_at(i); i++) {
         const struct proc *proc = proc_at(i);
-        stats->switches += dispatches_of(proc);
+        stats->switches += dispatches_of(proc) + atomic_load(&proc->count.elected);
         stats->preemptions += atomic_load(&proc->count.preemptions);
         stats->wakeup_preemptions += atomic_load(&proc->count.wakeup_preemptions);
         stats->ticks += atomic_load(&proc->count.ticks);

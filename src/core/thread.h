@@ -149,6 +149,7 @@ struct proc {
 
     /* Counters, written by the owner. */
     struct {
+        _Atomic uint64_t elected; /* dispatches by a tick that dispatches_of() does not see */
         _Atomic uint64_t preemptions, wakeup_preemptions, ticks, deferred, steals, idles, created, exited;
     } count;
 };
