@@ -5,7 +5,9 @@
  * C).  The build picks the folder; nothing outside arch/ asks which one.
  *
  * Why the thread-local storage base moves in assembly only: compilers take `&errno` and the address of any __thread
- * variable for constant within a function, so C code that changes the base would go on using the old thread's.
+ * variable for constant within a function, so C code that changes the base would go on using the old thread's.  Around
+ * arch_switch() they may: a thread has one TLS base for life, so whoever comes back from a switch has the base that
+ * it went with.
  */
 #ifndef ARCH_H
 #define ARCH_H
@@ -15,9 +17,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* True when arch_switch() may set the base by itself; else it makes a system call each time. Set once, before use. */
+extern bool arch_fast_tls;
+
 /* machine.h supplies:
  *   ARCH_CACHE_LINE                              bytes that two processors should not share
- *   struct arch_context { void *sp; void *tls; } what a parked thread keeps outside its stack
+ *   struct arch_context { void *sp, *tls, *pc, *fp; ... }   what a parked thread keeps outside its stack
+ *   arch_switch(from, to)                        an inline function: save where the running thread stands, and
+ *                                                continue where `to` was saved, with its TLS base and floating-point
+ *                                                control words.  Returns when somebody switches back.
+ *   arch_context_init(context, top, tls, entry)  an inline function: prepare a context that runs entry() on the stack
+ *                                                below top when first switched to, with the floating-point control
+ *                                                words of the caller.  entry() must not return.  Unwinders and
+ *                                                debuggers find the end of the stack above it, at arch_start.
  *   arch_pause()                                 the spin loop hint
  *   arch_thread_pointer()                        the thread-local storage base
  *   arch_ucontext_sp(ucontext)                   the stack pointer a signal interrupted
@@ -25,23 +37,10 @@
  *   ARCH_TLS_MODULE_OFFSET_SIGN                  +1 when static TLS blocks lie above the thread pointer, -1 below */
 #include <machine.h>
 
-_Static_assert(sizeof(struct arch_context) == 2 * sizeof(void *), "a context is a stack pointer and a TLS base");
+_Static_assert(offsetof(struct arch_context, sp) == 0 && offsetof(struct arch_context, tls) == 8 &&
+               offsetof(struct arch_context, pc) == 16 && offsetof(struct arch_context, fp) == 24,
+               "what debuggers and the switch rely on");
 _Static_assert(ARCH_CACHE_LINE >= 32 && (ARCH_CACHE_LINE & (ARCH_CACHE_LINE - 1)) == 0, "a power of 2");
-
-/* True when arch_switch() may set the base by itself; else it makes a system call each time. Set once, before use. */
-extern bool arch_fast_tls;
-
-/*
- * Save the callee-saved registers, the floating-point control words and the stack pointer of the running thread, and
- * continue where `to` was saved, with its TLS base.  Returns when somebody switches back.
- */
-void arch_switch(struct arch_context *from, struct arch_context *to);
-
-/*
- * Prepare a context that runs entry() on the stack below top when first switched to, with the floating-point control
- * words of the caller.  entry() must not return.  Unwinders and debuggers find the end of the stack above it.
- */
-void arch_context_init(struct arch_context *context, void *top, void *tls, void (*entry)(void));
 
 /* Run a signal handler with another TLS base. */
 void arch_call_with_tls(void *tls, void (*handler)(int, siginfo_t *, void *), int signal, siginfo_t *info,

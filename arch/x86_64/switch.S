@@ -1,15 +1,5 @@
-/*
- * x86_64: switching stacks and TLS bases.
- *
- * A parked thread's stack, from its saved stack pointer up:
- *      0  mxcsr (4 bytes), x87 control word (2)
- *      8  r15 r14 r13 r12 rbx rbp, then the return address
- *
- * The control words are compared and loaded only when they differ: a load costs more than all the rest.  wrfsbase is
- * used where the kernel allows it (a tenth of the cost of arch_prctl); Valgrind does not know it and hides its bit.
- */
+/* x86_64: what cannot be written in C.  The switch itself is in machine.h. */
 
-#define FRAME 56
 #define SYS_ARCH_PRCTL 158
 #define ARCH_SET_FS 0x1002
 #define SYS_FUTEX 202
@@ -32,108 +22,16 @@
 9:
         .endm
 
-/* void arch_switch(struct arch_context *from, struct arch_context *to) */
-        .globl  arch_switch
-        .hidden arch_switch
-        .type   arch_switch, @function
-        .p2align 5
-arch_switch:
-        .cfi_startproc
-        pushq   %rbp
-        .cfi_adjust_cfa_offset 8
-        .cfi_rel_offset %rbp, 0
-        pushq   %rbx
-        .cfi_adjust_cfa_offset 8
-        .cfi_rel_offset %rbx, 0
-        pushq   %r12
-        .cfi_adjust_cfa_offset 8
-        .cfi_rel_offset %r12, 0
-        pushq   %r13
-        .cfi_adjust_cfa_offset 8
-        .cfi_rel_offset %r13, 0
-        pushq   %r14
-        .cfi_adjust_cfa_offset 8
-        .cfi_rel_offset %r14, 0
-        pushq   %r15
-        .cfi_adjust_cfa_offset 8
-        .cfi_rel_offset %r15, 0
-        subq    $8, %rsp
-        .cfi_adjust_cfa_offset 8
-        stmxcsr (%rsp)
-        fnstcw  4(%rsp)
-        movq    8(%rsi), %rax
-        movq    %rsp, %rdx
-        movq    %rsp, (%rdi)
-        movq    (%rsi), %rsp
-        set_tls_base
-        .globl  arch_switch_resume              /* where a parked thread continues: debuggers start unwinding here */
-        .hidden arch_switch_resume
-arch_switch_resume:
-        movl    (%rdx), %ecx
-        cmpl    (%rsp), %ecx
-        jne     2f
-1:      movzwl  4(%rdx), %ecx
-        cmpw    4(%rsp), %cx
-        jne     3f
-4:      addq    $8, %rsp
-        .cfi_remember_state
-        .cfi_adjust_cfa_offset -8
-        popq    %r15
-        .cfi_adjust_cfa_offset -8
-        .cfi_restore %r15
-        popq    %r14
-        .cfi_adjust_cfa_offset -8
-        .cfi_restore %r14
-        popq    %r13
-        .cfi_adjust_cfa_offset -8
-        .cfi_restore %r13
-        popq    %r12
-        .cfi_adjust_cfa_offset -8
-        .cfi_restore %r12
-        popq    %rbx
-        .cfi_adjust_cfa_offset -8
-        .cfi_restore %rbx
-        popq    %rbp
-        .cfi_adjust_cfa_offset -8
-        .cfi_restore %rbp
-        ret
-        .cfi_restore_state
-2:      ldmxcsr (%rsp)
-        jmp     1b
-3:      fldcw   4(%rsp)
-        jmp     4b
-        .cfi_endproc
-        .size   arch_switch, . - arch_switch
-
-/*
- * void arch_context_init(struct arch_context *context, void *top, void *tls, void (*entry)(void))
- * Builds the frame arch_switch leaves, with entry in rbx, rbp 0 and arch_start as the return address.
- */
-        .globl  arch_context_init
-        .hidden arch_context_init
-        .type   arch_context_init, @function
-arch_context_init:
-        .cfi_startproc
-        andq    $-16, %rsi
-        leaq    arch_start(%rip), %rax
-        movq    %rax, -8(%rsi)
-        movq    $0, -16(%rsi)                   /* rbp */
-        movq    %rcx, -24(%rsi)                 /* rbx */
-        leaq    -8-FRAME(%rsi), %rsi
-        stmxcsr (%rsi)
-        fnstcw  4(%rsi)
-        movq    %rsi, (%rdi)
-        movq    %rdx, 8(%rdi)
-        ret
-        .cfi_endproc
-        .size   arch_context_init, . - arch_context_init
-
-/* The first code of a thread.  Its return address is undefined: here unwinding ends. */
+/* The first code of a thread, its entry in rbp.  Its return address is undefined: here unwinding ends. */
+        .globl  arch_start
+        .hidden arch_start
         .type   arch_start, @function
 arch_start:
         .cfi_startproc
         .cfi_undefined %rip
-        call    *%rbx
+        movq    %rbp, %rax
+        xorl    %ebp, %ebp
+        call    *%rax
         hlt
         .cfi_endproc
         .size   arch_start, . - arch_start

@@ -56,6 +56,7 @@ static inline __attribute__((always_inline)) void switch_now(struct thread *self
 {
     ASSERT(self == self_thread && self->depth > 0 && self != next && worker == self->worker);
     next->worker = worker;
+    next->proc = worker->proc;
     atomic_store_explicit(&next->state, THREAD_RUNNING, memory_order_relaxed);
     if (unlikely(atomic_load_explicit(&observe_switch, memory_order_relaxed) != NULL ||
                  atomic_load_explicit(&next->slice_us, memory_order_relaxed) != 0))
@@ -181,14 +182,16 @@ void after_requeue(struct thread *left, void *arg)
  * With one processor nobody else takes from its queue, so the thread may queue itself while it still stands on its
  * stack, and nothing is left to be done after the switch.
  */
-static inline void yield_to(struct thread *self, struct worker *worker, struct thread *next)
+static inline void yield_to(struct thread *self, struct thread *next)
 {
+    struct worker *worker = self->worker;
+
     if (sched_shared) {
         switch_to(self, next, after_requeue, NULL);
         return;
     }
     atomic_store_explicit(&self->state, THREAD_READY, memory_order_relaxed);
-    runq_push(worker->proc, self);
+    runq_push(self->proc, self);
     worker->after = NULL;
     switch_now(self, worker, next);
 }
@@ -199,13 +202,13 @@ int green_yield(void)
 
     if (unlikely(!self))
         return 0;
-    struct worker *worker = self->worker;
-    if (likely(worker->proc != NULL)) {
-        struct thread *next = choose_now(worker->proc);
-        if (unlikely(!next) && atomic_load_explicit(&worker->proc->retired, memory_order_relaxed))
-            next = &worker->own;
+    struct proc *proc = self->proc;
+    if (likely(proc != NULL)) {
+        struct thread *next = choose_now(proc);
+        if (unlikely(!next) && atomic_load_explicit(&proc->retired, memory_order_relaxed))
+            next = &self->worker->own;
         if (next)
-            yield_to(self, worker, next);
+            yield_to(self, next);
     }
     leave(self);
     return 0;

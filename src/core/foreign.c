@@ -43,7 +43,7 @@ static void leave_for_good(void *value)
 void foreign_init(void)
 {
     if (!key_made)
-        key_made = pthread_key_create(&key, leave_for_good) == 0;
+        key_made = REAL(pthread_key_create)(&key, leave_for_good) == 0;
 }
 
 void foreign_fork_reset(void)

@@ -25,11 +25,8 @@
 /* The calling kernel thread is a green thread's: it becomes the worker of the only processor. */
 static void restart_worker(struct thread *self)
 {
-    struct worker *worker;
-
-    if (worker_adopt(proc_at(0), &worker) != 0)
+    if (worker_adopt(proc_at(0), self) != 0)
         fatal("no memory for the child of a fork");
-    self->worker = worker;
     self->in_tick = false;
 }
 

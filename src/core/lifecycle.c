@@ -118,7 +118,9 @@ static void prepare(struct thread *thread, const green_attr_t *attr, void *(*sta
     thread->once = NULL;
     atomic_store_explicit(&thread->slice_us, 0, memory_order_relaxed);
     atomic_store_explicit(&thread->wake, WAKE_NONE, memory_order_relaxed);
-    memcpy(thread->name, attr ? attr->__name : "", attr ? sizeof thread->name : 1);
+    thread->name[0] = '\0';
+    if (attr)
+        memcpy(thread->name, attr->__name, sizeof thread->name);
     arch_context_init(&thread->context, thread->stack_top, tp, thread_main);
     life_begin(thread, attr && attr->__detach_state == GREEN_CREATE_DETACHED);
 }

@@ -58,7 +58,6 @@ static struct worker starting;
 
 static int become_green(void)
 {
-    struct worker *worker;
     int error;
     struct thread *thread = table_new(&error);
 
@@ -73,10 +72,7 @@ static int become_green(void)
     find_own_stack(thread);
     life_begin(thread, false);
     self_thread = thread;
-    error = worker_adopt(proc_at(0), &worker);
-    if (!error)
-        thread->worker = worker;
-    return error;
+    return worker_adopt(proc_at(0), thread);
 }
 
 /* Called with self_thread pointing to the starting worker's context. */

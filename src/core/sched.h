@@ -121,8 +121,8 @@ void worker_give(struct worker *worker, struct proc *proc);
 void idle_forget(void);
 
 /* worker_thread.c: the kernel thread under it */
-/* Make the calling kernel thread a worker that holds proc, with an own context that has never run.  0 or an error. */
-int worker_adopt(struct proc *proc, struct worker **worker);
+/* Make the kernel thread that `runs` is on a worker that holds proc, its own context not run yet.  0 or an error. */
+int worker_adopt(struct proc *proc, struct thread *runs);
 /* A new kernel thread for proc.  Calls pthread_create: at depth 0.  0, EAGAIN, ENOMEM. */
 int worker_spawn(struct proc *proc);
 struct worker *workers_all(void);

@@ -52,7 +52,8 @@ struct worker;
 
 struct thread {
     struct arch_context context; /* complete while nobody runs it */
-    struct worker *worker;       /* set by the dispatcher before the switch */
+    struct worker *worker;       /* set by the dispatcher before the switch, as is the next */
+    struct proc *proc;           /* its worker's while it runs: a load less on the way to the next thread */
     int depth;                   /* own */
     bool in_tick;                /* own: stands in the tick's handler */
     bool fresh_block;            /* own: has never run on its TLS block */

@@ -106,7 +106,7 @@ static void own_start(void)
     worker_run();
 }
 
-int worker_adopt(struct proc *proc, struct worker **result)
+int worker_adopt(struct proc *proc, struct thread *runs)
 {
     struct worker *worker = worker_new();
     struct thread *own;
@@ -126,7 +126,8 @@ int worker_adopt(struct proc *proc, struct worker **result)
     arch_context_init(&own->context, own->stack_top, tp, own_start);
     worker_give(worker, proc);
     worker_publish(worker);
-    *result = worker;
+    runs->worker = worker;
+    runs->proc = proc;
     return 0;
 }
 

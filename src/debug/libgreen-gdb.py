@@ -13,9 +13,10 @@ and stop the program; then
 `thread apply all bt` shows what the kernel threads are doing; `green bt` shows the others, too.
 
 How.  The thread table is read from the library's own variables.  A thread runs where a kernel thread has its TLS
-base.  Any other stands in arch_switch(), its context complete: for as long as gdb walks its stack, the selected kernel
-thread gets its stack pointer, and for a program counter arch_switch_resume, whose unwind information describes that
-stack.  A preempted thread stands in the tick's handler, and gdb knows how to go on below a handler.
+base.  Any other stands at a switch, its context complete: for as long as gdb walks its stack, the selected kernel
+thread gets the context's program counter, stack and frame pointers; what other registers hold, the function that
+switched has saved on the stack.  A preempted thread stands in the tick's handler, and gdb knows how to go on below a
+handler.
 
 Limits.  Live processes: gdb changes no registers of a core file, where only running threads have a backtrace.
 The library needs its debug information (-g, not stripped).  Locals are shown by `green bt ID -full` only, as the
@@ -29,6 +30,7 @@ import gdb
 
 # The register that is the TLS base, by the beginning of gdb's name for the architecture.
 TLS_BASE = {"i386:x86-64": "fs_base", "aarch64": "tpidr", "riscv": "tp"}
+FRAME_POINTER = {"i386:x86-64": "rbp", "aarch64": "x29", "riscv": "fp"}
 CHUNK = 256  # table.c
 LIFE_FREE = 0xFFFFFFFC  # thread.h
 
@@ -58,9 +60,18 @@ def tls_base(thread):
     return int(thread["context"]["tls"]) or int(thread["worker"]["kernel_tls"])  # of a kernel thread of the program's
 
 
-def set_registers(pc, sp):
-    gdb.execute("set var $pc = %d" % pc)
-    gdb.execute("set var $sp = %d" % sp)
+def of_machine(registers):
+    machine = gdb.selected_inferior().architecture().name()
+    return next(registers[name] for name in registers if machine.startswith(name))
+
+
+def registers():
+    return "pc", "sp", of_machine(FRAME_POINTER)
+
+
+def set_registers(values):
+    for register, value in zip(registers(), values):
+        gdb.execute("set var $%s = %d" % (register, value))
 
 
 @contextlib.contextmanager
@@ -78,8 +89,7 @@ def selection_kept():
 
 def carriers():
     """The kernel threads by the TLS bases they have."""
-    machine = gdb.selected_inferior().architecture().name()
-    register = next(TLS_BASE[name] for name in TLS_BASE if machine.startswith(name))
+    register = of_machine(TLS_BASE)
     found = {}
     with selection_kept():
         for kernel_thread in gdb.selected_inferior().threads():
@@ -91,24 +101,24 @@ def carriers():
 @contextlib.contextmanager
 def looking_at(thread, carrier):
     """Within, gdb's frames are the thread's; afterwards everything is as it was."""
-    sp = int(thread["context"]["sp"])
+    context = [int(thread["context"][field]) for field in ("pc", "sp", "fp")]
     with selection_kept():
         if carrier:
             carrier.switch()
             yield
-        elif str(state(thread)) in ("EXITED", "LOST", "FREE") or not sp:
+        elif str(state(thread)) in ("EXITED", "LOST", "FREE") or not all(context[:2]):
             raise gdb.GdbError("This thread has no stack.")
         else:
             frame = gdb.newest_frame()
-            frame.select()  # $pc and $sp are those of the selected frame
-            saved = int(frame.read_register("pc")), int(frame.read_register("sp"))
+            frame.select()  # registers are those of the selected frame
+            saved = [int(frame.read_register(register)) for register in registers()]
             try:
-                set_registers(address("arch_switch_resume"), sp)
+                set_registers(context)
                 yield
             finally:
                 with contextlib.suppress(gdb.error):
                     gdb.newest_frame().select()
-                set_registers(*saved)
+                set_registers(saved)
 
 
 def state(thread):
@@ -116,9 +126,8 @@ def state(thread):
 
 
 def started():
-    """False when the thread looked at has not run: then switching to it would return to its very first instruction."""
-    caller = gdb.newest_frame().older()
-    return not caller or caller.pc() != address("arch_start")
+    """False when the thread looked at has not run: then switching to it would jump to its very first instruction."""
+    return gdb.newest_frame().pc() != address("arch_start")
 
 
 def function(thread, runs):

@@ -38,6 +38,8 @@ static pthread_mutex_t scan_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 /* The highest module id seen: ids above it need a look.  Those below first_dynamic_id came with the program. */
 static size_t scanned_id, first_dynamic_id;
+/* The dtv's generation when there was no dynamic module: a thread that has still this one has no block of any. */
+static void *static_generation;
 
 /* glibc's: the first word of a dtv entry when the module has no block in this thread, and an entry's layout. */
 #define DTV_UNALLOCATED ((void *)-1)
@@ -45,7 +47,12 @@ struct dtv_entry {
     void *block;
     void *to_free;
 };
-enum { TCB_DTV = 8 };
+enum { TCB_DTV = 8, LENGTH = -1, GENERATION = 0 };
+
+static struct dtv_entry *own_dtv(void)
+{
+    return *(struct dtv_entry **)(void *)((char *)arch_thread_pointer() + TCB_DTV);
+}
 
 static void *real_dlopen(const char *file, int mode)
 {
@@ -194,8 +201,10 @@ int tls_modules_init(void)
     first_dynamic_id = MODULES_MAX;
     int error = scan_modules(true);
 
-    if (first_dynamic_id > scanned_id)
+    if (first_dynamic_id > scanned_id) {
         first_dynamic_id = scanned_id + 1;
+        static_generation = own_dtv()[GENERATION].block;
+    }
     return error;
 }
 
@@ -254,9 +263,11 @@ void tls_modules_fork_reset(void)
 /* The calling thread's dynamic blocks: libc makes new ones when they are next asked for. */
 void tls_dynamic_release(void)
 {
-    struct dtv_entry *dtv = *(struct dtv_entry **)(void *)((char *)arch_thread_pointer() + TCB_DTV);
-    size_t length = (size_t)dtv[-1].block;
+    struct dtv_entry *dtv = own_dtv();
 
+    if (dtv[GENERATION].block == static_generation)
+        return;
+    size_t length = (size_t)dtv[LENGTH].block;
     for (size_t i = first_dynamic_id; i <= length; i++)
         if (dtv[i].to_free) {
             free(dtv[i].to_free);
