@@ -34,7 +34,7 @@ void arch_start(void);
  *
  * The control words are compared and loaded only when they differ: a load costs more than all the rest.  wrfsbase is
  * used where the kernel allows it (a tenth of the cost of arch_prctl, 158, ARCH_SET_FS, 0x1002); Valgrind does not
- * know it and hides its bit.  It waits for all that came before, so nothing that can come after it stands before it.
+ * know it and hides its bit.  It waits for all that came before, so what can come after it does.
  */
 static inline __attribute__((always_inline)) void arch_switch(struct arch_context *from, struct arch_context *to)
 {
@@ -45,15 +45,15 @@ static inline __attribute__((always_inline)) void arch_switch(struct arch_contex
                      "movq    %%rax, 16(%0)\n\t"
                      "movq    %%rsp, (%0)\n\t"
                      "movq    %%rbp, 24(%0)\n\t"
-                     "stmxcsr 32(%0)\n\t"
-                     "fnstcw  36(%0)\n\t"
                      "movq    8(%1), %%rsi\n\t"
                      "movq    (%1), %%rsp\n\t"
                      "movq    24(%1), %%rbp\n\t"
                      "cmpb    $0, arch_fast_tls(%%rip)\n\t"
                      "je      2f\n\t"
                      "wrfsbase %%rsi\n"
-                     "3:\tmovl    32(%1), %%ecx\n\t"
+                     "3:\tstmxcsr 32(%0)\n\t"
+                     "fnstcw  36(%0)\n\t"
+                     "movl    32(%1), %%ecx\n\t"
                      "cmpl    32(%0), %%ecx\n\t"
                      "jne     4f\n"
                      "5:\tmovzwl  36(%1), %%ecx\n\t"

@@ -11,6 +11,7 @@
 #include "core/observe.h"
 #include "core/runq.h"
 #include "core/sched.h"
+#include "core/switch.h"
 
 void (*_Atomic observe_switch)(unsigned proc, green_t thread, const char *name);
 
@@ -42,38 +43,12 @@ void switch_arrived(struct thread *self)
 }
 
 /* What is not done at most switches: the trace, and a thread with a slice of its own. */
-static __attribute__((noinline)) void switch_specially(struct worker *worker, struct thread *next)
+void switch_specially(struct worker *worker, struct thread *next)
 {
     if (atomic_load_explicit(&observe_switch, memory_order_relaxed))
         observe(worker, next);
     if (atomic_load_explicit(&next->slice_us, memory_order_relaxed) != 0 && worker->proc)
         slice_begin(worker->proc, next, clock_now());
-}
-
-/* Inlined, as it is half of a yield. */
-static inline __attribute__((always_inline)) void switch_now(struct thread *self, struct worker *worker,
-                                                             struct thread *next)
-{
-    ASSERT(self == self_thread && self->depth > 0 && self != next && worker == self->worker);
-    next->worker = worker;
-    next->proc = worker->proc;
-    atomic_store_explicit(&next->state, THREAD_RUNNING, memory_order_relaxed);
-    if (unlikely(atomic_load_explicit(&observe_switch, memory_order_relaxed) != NULL ||
-                 atomic_load_explicit(&next->slice_us, memory_order_relaxed) != 0))
-        switch_specially(worker, next);
-    arch_switch(&self->context, &next->context);
-    if (self->worker->after)
-        switch_arrived(self);
-}
-
-void switch_to(struct thread *self, struct thread *next, after_fn *after, void *arg)
-{
-    struct worker *worker = self->worker;
-
-    worker->left = self;
-    worker->after = after;
-    worker->after_arg = arg;
-    switch_now(self, worker, next);
 }
 
 /*

@@ -16,6 +16,7 @@
 #include "base/annotate.h"
 #include "core/pool.h"
 #include "core/sched.h"
+#include "core/switch.h"
 #include "core/table.h"
 #include "mem/tls.h"
 #include "sync/once.h"

@@ -26,6 +26,7 @@
 #include "core/program_signal.h"
 #include "core/runq.h"
 #include "core/sched.h"
+#include "core/switch.h"
 #include "core/tick.h"
 
 /* At the end of a slice the global queue is looked at first more often than at a yield, which comes sooner. */

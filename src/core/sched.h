@@ -58,8 +58,6 @@ static inline void leave(struct thread *self)
 
 /* dispatch.c */
 
-/* Leave the processor to `next`; `after`, if any, is called with self once self is off its stack. */
-void switch_to(struct thread *self, struct thread *next, after_fn *after, void *arg);
 /* The first act of a thread that never ran, in place of the rest of switch_to(). */
 void switch_arrived(struct thread *self);
 /* Who runs next on the worker's processor: a ready thread, or the worker's own context. */

@@ -16,6 +16,7 @@
 #include "core/program_signal.h"
 #include "core/runq.h"
 #include "core/sched.h"
+#include "core/switch.h"
 #include "core/tick.h"
 
 enum { SEARCH_ROUNDS = 4, STUCK_PAUSES = 200 };

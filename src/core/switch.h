@@ -1,0 +1,44 @@
+/*
+ * Leaving the processor to another thread.
+ *
+ * In line where a thread parks, ends or yields: the fewer functions there are to return from after a switch, the
+ * fewer returns the CPU mispredicts, as it expects them to follow the calls of the thread that left.
+ */
+#ifndef SWITCH_H
+#define SWITCH_H
+
+#include "core/observe.h"
+#include "core/sched.h"
+
+/* What is not done at most switches: the trace, and a thread with a slice of its own. */
+void switch_specially(struct worker *worker, struct thread *next);
+
+/* The switch alone: worker->after is set. */
+static inline __attribute__((always_inline)) void switch_now(struct thread *self, struct worker *worker,
+                                                             struct thread *next)
+{
+    ASSERT(self == self_thread && self->depth > 0 && self != next && worker == self->worker);
+    next->worker = worker;
+    next->proc = worker->proc;
+    atomic_store_explicit(&next->state, THREAD_RUNNING, memory_order_relaxed);
+    if (unlikely(atomic_load_explicit(&observe_switch, memory_order_relaxed) != NULL ||
+                 atomic_load_explicit(&next->slice_us, memory_order_relaxed) != 0))
+        switch_specially(worker, next);
+    arch_switch(&self->context, &next->context);
+    if (self->worker->after)
+        switch_arrived(self);
+}
+
+/* Leave the processor to `next`; `after`, if any, is called with self once self is off its stack. */
+static inline __attribute__((always_inline)) void switch_to(struct thread *self, struct thread *next,
+                                                            after_fn *after, void *arg)
+{
+    struct worker *worker = self->worker;
+
+    worker->left = self;
+    worker->after = after;
+    worker->after_arg = arg;
+    switch_now(self, worker, next);
+}
+
+#endif
