@@ -24,6 +24,19 @@ enum green_tick {
 };
 
 /*
+ * The monitor, a kernel thread that gives the processor of a thread that is blocked in the kernel to another worker.
+ * Without it, and with one processor, the process has one kernel thread, and a page fault or a blocking call stops
+ * everybody until the next tick at least.
+ */
+enum green_monitor {
+    GREEN_MONITOR_DEFAULT = 0,
+    GREEN_MONITOR_ON = 1,   /* by perf where that is allowed, else by the state in /proc */
+    GREEN_MONITOR_OFF = 2,
+    GREEN_MONITOR_PERF = 3, /* as on */
+    GREEN_MONITOR_STAT = 4  /* by the state in /proc alone */
+};
+
+/*
  * Settings.  A field that is 0 takes its environment variable, and where there is none, the default.  Set the whole
  * structure to zero first, so that fields of later versions keep their defaults.
  */
@@ -34,7 +47,9 @@ struct green_config {
     enum green_tick tick;      /* GREEN_TICK: timer, monitor or auto (the default, timer) */
     int signal;                /* GREEN_SIGNAL: the tick's signal, by number; SIGALRM */
     size_t stack_bytes;        /* GREEN_STACK: a thread's stack in bytes, 16,384 to 1 GiB; 262,144 */
-    uint64_t reserved[8];
+    enum green_monitor monitor; /* GREEN_MONITOR: on, off, perf or stat; on.  It needs preempt to be on */
+    unsigned max_workers;      /* GREEN_MAX_WORKERS: kernel threads that run green threads at most; 10,000 */
+    uint64_t reserved[7];
 };
 
 /*
@@ -88,7 +103,8 @@ struct green_stats {
     uint64_t stacks_mapped;    /* stacks in use or kept for reuse, now */
     uint64_t workers;          /* kernel threads that run green threads, now */
     uint64_t procs;            /* processors, now */
-    uint64_t reserved[8];
+    uint64_t retakes;          /* processors taken from workers that were blocked in the kernel */
+    uint64_t reserved[7];
 };
 
 /* Does not block.  Signal handler: yes, once the library runs.  Before that all are 0. */
@@ -100,6 +116,7 @@ GREEN_API void green_stats(struct green_stats *stats);
 
 /* What was chosen at the start. */
 GREEN_API const char *green_tls_provider(void); /* "allocate" or "donor" */
+GREEN_API const char *green_monitor_source(void); /* "perf", "stat" or "off": how blocked workers are seen */
 GREEN_API const char *green_tick_source(void);  /* "timer", "monitor" or "off" */
 
 #ifdef __cplusplus

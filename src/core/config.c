@@ -15,7 +15,7 @@
 #include "core/sched.h"
 #include "mem/tls.h"
 
-enum { DEFAULT_STACK = 262144, DEFAULT_SLICE_US = 10000 };
+enum { DEFAULT_STACK = 262144, DEFAULT_SLICE_US = 10000, DEFAULT_WORKERS = 10000 };
 
 struct settings settings = {.stack_bytes = DEFAULT_STACK, .slice_us = DEFAULT_SLICE_US, .signal = SIGALRM};
 
@@ -96,7 +96,8 @@ static bool can_be_tick(int signal)
 
 static int load_numbers(const struct green_config *config)
 {
-    unsigned long procs = default_procs(), slice = DEFAULT_SLICE_US, signal = SIGALRM, stack = DEFAULT_STACK;
+    unsigned long procs = default_procs(), slice = DEFAULT_SLICE_US, signal = SIGALRM, stack = DEFAULT_STACK,
+                  workers = DEFAULT_WORKERS;
     int error = number("GREEN_PROCS", config->procs, 1, PROCS_MAX, &procs);
 
     if (!error)
@@ -107,6 +108,9 @@ static int load_numbers(const struct green_config *config)
         error = refuse("GREEN_SIGNAL", strsignal((int)signal), "a signal that can be caught and is not SIGSEGV");
     if (!error)
         error = number("GREEN_STACK", config->stack_bytes, GREEN_STACK_MIN, STACK_CLASS_MAX, &stack);
+    if (!error)
+        error = number("GREEN_MAX_WORKERS", config->max_workers, 1, INT_MAX, &workers);
+    settings.max_workers = (unsigned)workers;
     settings.procs = (unsigned)procs;
     settings.slice_us = (unsigned)slice;
     settings.signal = (int)signal;
@@ -120,17 +124,21 @@ static int load_words(const struct green_config *config)
     static const char *const switches[] = {"", "1", "0", NULL};
     static const char *const ticks[] = {"auto", "timer", "monitor", NULL};
     static const char *const providers[] = {"auto", "allocate", "donor", NULL};
-    unsigned preempt, tick, tls;
+    static const char *const monitors[] = {"", "on", "off", "perf", "stat", NULL};
+    unsigned preempt, tick, tls, monitor;
     int error = word("GREEN_PREEMPT", config->preempt, switches, "1 or 0", &preempt);
 
     if (!error)
         error = word("GREEN_TICK", config->tick, ticks, "timer, monitor or auto", &tick);
+    if (!error)
+        error = word("GREEN_MONITOR", config->monitor, monitors, "on, off, perf or stat", &monitor);
     if (!error)
         error = word("GREEN_TLS", 0, providers, "allocate, donor or auto", &tls);
     if (error)
         return error;
     settings.preempt = preempt != GREEN_OFF;
     settings.monitor = tick == GREEN_TICK_MONITOR;
+    settings.watch = (int)monitor;
     settings.tls = (int)tls;
     return 0;
 }

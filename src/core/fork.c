@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <pthread.h>
 
+#include "core/monitor.h"
 #include "core/pool.h"
 #include "core/runq.h"
 #include "core/sched.h"
@@ -48,6 +49,7 @@ static void after_fork_in_child(void)
     foreign_fork_reset();
     tls_modules_fork_reset();
     tick_fork_reset();
+    monitor_fork_reset();
     procs_set(1);
     if (self->kind == THREAD_MULTIPLEXED)
         restart_worker(self);

@@ -157,7 +157,7 @@ int green_create(green_t *id, const green_attr_t *attr, void *(*start)(void *), 
     ready(self, thread);
     leave(self);
     if (unlikely(atomic_load_explicit(&procs_missing, memory_order_relaxed)))
-        if (procs_start_missing() != 0) /* threads run on the processors there are */
+        if (procs_complete() != 0) /* threads run on the processors there are */
             atomic_store(&procs_missing, false);
     return 0;
 }

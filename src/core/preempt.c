@@ -23,6 +23,8 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "core/hold.h"
+#include "core/monitor.h"
 #include "core/program_signal.h"
 #include "core/runq.h"
 #include "core/sched.h"
@@ -62,6 +64,14 @@ static void charge(struct proc *proc, struct thread *thread, uint64_t now)
     proc->accounted = now;
 }
 
+static void start_ticking(struct proc *proc)
+{
+    if (atomic_load_explicit(&proc->ticking, memory_order_relaxed))
+        return;
+    atomic_store_explicit(&proc->ticking, true, memory_order_relaxed);
+    monitor_watch(0);
+}
+
 bool somebody_waits(const struct proc *proc)
 {
     return proc->woken.head || !runq_empty(proc) || global_count() > 0;
@@ -73,6 +83,17 @@ void tick_need(struct proc *proc, uint64_t deadline)
         return;
     proc->armed = deadline;
     tick_set(atomic_load_explicit(&proc->worker, memory_order_relaxed), deadline);
+}
+
+/* A tick, or the worker's losing its processor, for the first of those who sleep. */
+void deadline_need(struct proc *proc)
+{
+    uint64_t first = atomic_load_explicit(&proc->first_deadline, memory_order_relaxed);
+
+    if (first == NEVER)
+        return;
+    tick_need(proc, first);
+    monitor_watch(first);
 }
 
 void slice_begin(struct proc *proc, const struct thread *thread, uint64_t now)
@@ -87,7 +108,7 @@ void slice_begin(struct proc *proc, const struct thread *thread, uint64_t now)
 void slice_watch(struct proc *proc, const struct thread *runs)
 {
     proc->quiet_ticks = 0;
-    atomic_store_explicit(&proc->ticking, true, memory_order_relaxed);
+    start_ticking(proc);
     slice_begin(proc, runs, clock_now());
 }
 
@@ -110,7 +131,7 @@ static void set_next_tick(struct proc *proc, const struct thread *runs, bool wai
 {
     if (waits) {
         proc->quiet_ticks = 0;
-        atomic_store_explicit(&proc->ticking, true, memory_order_relaxed);
+        start_ticking(proc);
     } else if (atomic_load_explicit(&proc->ticking, memory_order_relaxed)) {
         stop_ticking(proc);
     }
@@ -119,7 +140,18 @@ static void set_next_tick(struct proc *proc, const struct thread *runs, bool wai
             proc->slice_end = now + slice_ns(runs);
         tick_need(proc, proc->slice_end);
     }
-    tick_need(proc, atomic_load_explicit(&proc->first_deadline, memory_order_relaxed));
+    deadline_need(proc);
+}
+
+void ticks_prepare(struct proc *proc, const struct thread *next)
+{
+    if (!settings.preempt)
+        return;
+    if (somebody_waits(proc))
+        start_ticking(proc);
+    if (atomic_load_explicit(&proc->ticking, memory_order_relaxed) && proc->armed == NEVER)
+        slice_begin(proc, next, clock_now());
+    deadline_need(proc);
 }
 
 /* Threads that were to run at once lose that right: to the ring, in order. */
@@ -284,7 +316,7 @@ void preempt_deferred(struct thread *self)
         siginfo_t held;
 
         self->depth++;
-        compiler_barrier();
+        hold_processor(self);
         judge(self);
         bool holds = program_signal_take(self->worker, &held);
         if (self->worker->tick_blocked)
@@ -297,9 +329,26 @@ void preempt_deferred(struct thread *self)
     } while (self->worker->tick_pending && self->depth == 0);
 }
 
-static bool on_own_stack(const struct thread *self, const void *ucontext)
+bool on_own_stack(const struct thread *self, uintptr_t sp)
 {
-    return !self->stack.low || arch_ucontext_sp(ucontext) - (uintptr_t)self->stack.low < self->stack.bytes;
+    return !self->stack.low || sp - (uintptr_t)self->stack.low < self->stack.bytes;
+}
+
+/* In a handler of the program's, on its alternate stack: later.  A tick that says it is back from the kernel repeats. */
+static void postpone(struct thread *self)
+{
+    struct worker *worker = self->worker;
+    uint32_t revoking = HOLD_REVOKING;
+
+    self->depth++;
+    compiler_barrier();
+    if (atomic_load(&worker->hold) == HOLD_OWNED ||
+        atomic_compare_exchange_strong(&worker->hold, &revoking, HOLD_OWNED)) {
+        worker->proc->armed = NEVER;
+        tick_need(worker->proc, clock_now() + slice_ns(self));
+    }
+    compiler_barrier();
+    self->depth--;
 }
 
 /*
@@ -317,7 +366,7 @@ static void preempt_in_handler(struct thread *self, ucontext_t *ucontext)
 
         self->depth++;
         self->in_tick = true;
-        compiler_barrier();
+        hold_processor(self);
         do
             judge(self);
         while (self->worker->tick_pending);
@@ -342,26 +391,19 @@ static void on_tick(int signal, siginfo_t *info, void *ucontext)
     if (unlikely(!tick_is_ours(info)))
         program_signal(signal, info, ucontext);
     struct thread *self = self_thread;
-    if (!self || stopped)
+    if (!self || stopped || self->kind == THREAD_FOREIGN)
         return;
-    struct proc *proc = self->worker->proc;
-    if (proc)
-        count_up(&proc->count.ticks);
+    count_up(&self->worker->count.ticks);
     if (self->depth > 0) {
+        count_up(&self->worker->count.deferred);
         self->worker->tick_pending = true;
-        if (proc)
-            count_up(&proc->count.deferred);
         return;
     }
-    if (!proc)
-        return;
     int saved_errno = errno;
-    if (on_own_stack(self, ucontext)) {
+    if (on_own_stack(self, arch_ucontext_sp(ucontext)))
         preempt_in_handler(self, ucontext);
-    } else { /* a handler of the program's on its alternate stack: later */
-        proc->armed = NEVER;
-        tick_need(proc, clock_now() + slice_ns(self));
-    }
+    else
+        postpone(self);
     errno = saved_errno;
 }
 
@@ -370,7 +412,7 @@ void tick_unblock(struct worker *worker)
     sigset_t tick;
 
     worker->tick_blocked = false;
-    if (worker->proc) {
+    if (self_thread->kind != THREAD_FOREIGN) {
         pthread_sigmask(SIG_SETMASK, &open_mask, NULL);
         return;
     }

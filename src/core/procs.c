@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "core/hold.h"
+#include "core/monitor.h"
 #include "core/runq.h"
 #include "core/sched.h"
 #include "core/tick.h"
@@ -17,7 +19,7 @@ static struct proc *_Atomic procs[PROCS_MAX];
 static _Atomic unsigned count;
 static struct lock control_lock;
 
-/* A processor in service has no worker. */
+/* A processor in service has no worker, or a service has not been started. */
 _Atomic bool procs_missing;
 
 struct proc *proc_at(unsigned index)
@@ -91,7 +93,7 @@ void proc_retire(struct worker *worker)
         proc->quiet_ticks = 0;
         lock_acquire(&sched_lock, RANK_SCHED);
         atomic_store(&proc->worker, NULL);
-        worker->proc = NULL;
+        worker_give_up(worker);
         lock_release(&sched_lock, RANK_SCHED);
     }
     lock_release(&control_lock, RANK_CONTROL);
@@ -133,7 +135,7 @@ int procs_start_missing(void)
         proc = claim_missing(&spare);
         leave(self);
         if (!proc)
-            return tick_source_start();
+            return 0;
         if (spare)
             continue;
         error = worker_spawn(proc);
@@ -141,6 +143,15 @@ int procs_start_missing(void)
         if (error)
             return error;
     }
+}
+
+int procs_complete(void)
+{
+    int error = procs_start_missing();
+
+    if (!error)
+        error = tick_source_start();
+    return error ? error : monitor_start();
 }
 
 /* In the child of a fork there is one processor with one worker again; the others wait to be started. */

@@ -27,26 +27,38 @@ struct thread *run_list_pop(struct run_list *list)
     return thread;
 }
 
-void global_push(struct run_list *list, unsigned count)
+static void append_locked(struct run_list *list, unsigned count)
 {
-    if (!list->head)
-        return;
-    lock_acquire(&sched_lock, RANK_SCHED);
     if (global.head)
         global.tail->next = list->head;
     else
         global.head = list->head;
     global.tail = list->tail;
     atomic_fetch_add_explicit(&global_length, count, memory_order_relaxed);
+}
+
+void global_push(struct run_list *list, unsigned count)
+{
+    if (!list->head)
+        return;
+    lock_acquire(&sched_lock, RANK_SCHED);
+    append_locked(list, count);
     lock_release(&sched_lock, RANK_SCHED);
 }
 
-void global_push_one(struct thread *thread)
+void global_push_locked(struct thread *thread)
 {
     struct run_list one = {NULL, NULL};
 
     run_list_append(&one, thread);
-    global_push(&one, 1);
+    append_locked(&one, 1);
+}
+
+void global_push_one(struct thread *thread)
+{
+    lock_acquire(&sched_lock, RANK_SCHED);
+    global_push_locked(thread);
+    lock_release(&sched_lock, RANK_SCHED);
 }
 
 /* In the child of a fork: whom it held is gone. */

@@ -123,7 +123,10 @@ static int start_procs(void)
         return ENOMEM;
     int error = procs_set(settings.procs);
     leave(self);
-    return error ? error : procs_start_missing();
+    if (!error)
+        error = procs_start_missing();
+    atomic_store(&procs_missing, true); /* the rest when there is a second thread */
+    return error;
 }
 
 int green_init(const struct green_config *config)

@@ -16,7 +16,9 @@ struct settings {
     unsigned procs;
     unsigned slice_us;
     bool preempt;
-    bool monitor;   /* the tick source: the monitor, or a timer for each worker */
+    bool monitor;   /* the tick source: a kernel thread, or a timer for each worker */
+    int watch;      /* enum green_monitor: how blocked workers are seen */
+    unsigned max_workers;
     int signal;
     unsigned class; /* the default stack's */
     size_t stack_bytes;
@@ -32,15 +34,26 @@ extern bool sched_shared;
  * of all starts the library.
  */
 struct thread *enter_slow(void);
+
+/* hold.c: depth was raised; make sure of the processor.  May switch, and come back on another worker. */
+void hold_regain(struct thread *self);
+static inline void hold_processor(struct thread *self)
+{
+    compiler_barrier();
+    if (unlikely(atomic_load_explicit(&self->worker->hold, memory_order_acquire) != HOLD_OWNED))
+        hold_regain(self);
+}
+
 static inline struct thread *enter(void)
 {
     struct thread *self = self_thread;
 
     if (unlikely(!self))
         self = enter_slow();
-    if (likely(self))
-        self->depth++;
-    compiler_barrier();
+    if (unlikely(!self))
+        return NULL;
+    self->depth++;
+    hold_processor(self);
     return self;
 }
 
@@ -108,20 +121,16 @@ extern struct lock sched_lock;
 
 /* worker.c: the worker's own context */
 void worker_run(void);
-bool procs_idle(void);
 /* A thread was made ready (on that processor's queue, or NULL: the global one): make somebody see it in time. */
 void wake_for(struct proc *pushed_to);
 /* Make a processor's worker look around, asleep or busy. */
 void proc_kick(struct proc *proc);
-/* With the sched lock held: a worker that waits for a processor (or NULL), and giving it one. */
-struct worker *spare_take(void);
-void worker_give(struct worker *worker, struct proc *proc);
-void idle_forget(void);
+void spinners_forget(void);
 
 /* worker_thread.c: the kernel thread under it */
 /* Make the kernel thread that `runs` is on a worker that holds proc, its own context not run yet.  0 or an error. */
 int worker_adopt(struct proc *proc, struct thread *runs);
-/* A new kernel thread for proc.  Calls pthread_create: at depth 0.  0, EAGAIN, ENOMEM. */
+/* A new kernel thread for proc, or, when that is NULL, a spare one.  Calls pthread_create: at depth 0.  0, EAGAIN, ENOMEM. */
 int worker_spawn(struct proc *proc);
 struct worker *workers_all(void);
 unsigned workers_count(void);
@@ -134,6 +143,8 @@ unsigned procs_count(void);
 int procs_set(unsigned count);
 /* Give workers to processors that have none. */
 int procs_start_missing(void);
+/* The same, and start what only a process with several threads needs.  0, EAGAIN, ENOMEM. */
+int procs_complete(void);
 extern _Atomic bool procs_missing;
 /* By its worker: the processor leaves service, unless it has been wanted again meanwhile. */
 void proc_retire(struct worker *worker);
@@ -148,6 +159,9 @@ void timers_expire(struct proc *proc, uint64_t now, struct run_list *woken);
 void timers_fire(struct proc *proc);
 void timers_move(struct proc *from, struct proc *to);
 
+/* monitor.c, spares.c: a kernel thread of ours, all signals blocked.  0, EAGAIN, ENOMEM. */
+int service_start(void *(*run)(void *));
+
 /* preempt.c */
 enum { SLICE_MIN_US = 100, SLICE_MAX_US = 10000000 };
 int preempt_init(void);
@@ -158,8 +172,13 @@ void slice_watch(struct proc *proc, const struct thread *runs);
 void slice_begin(struct proc *proc, const struct thread *thread, uint64_t now);
 /* A tick must come at that time at the latest. */
 void tick_need(struct proc *proc, uint64_t deadline);
+void deadline_need(struct proc *proc);
 void tick_unblock(struct worker *worker);
+/* A stack pointer within the thread's stack, as far as that is known. */
+bool on_own_stack(const struct thread *self, uintptr_t sp);
 bool somebody_waits(const struct proc *proc);
+/* A thread is about to run: its slice is watched if others wait.  A tick from here on is noted, and judged by it. */
+void ticks_prepare(struct proc *proc, const struct thread *next);
 
 /* foreign.c */
 struct thread *foreign_adopt(void);

@@ -3,6 +3,7 @@
 
 #include <green/sched.h>
 
+#include "core/monitor.h"
 #include "core/pool.h"
 #include "core/sched.h"
 #include "core/tick.h"
@@ -18,21 +19,29 @@ void green_stats(struct green_stats *stats)
         stats->switches += dispatches_of(proc) + atomic_load(&proc->count.elected);
         stats->preemptions += atomic_load(&proc->count.preemptions);
         stats->wakeup_preemptions += atomic_load(&proc->count.wakeup_preemptions);
-        stats->ticks += atomic_load(&proc->count.ticks);
-        stats->ticks_deferred += atomic_load(&proc->count.deferred);
         stats->steals += atomic_load(&proc->count.steals);
         stats->idles += atomic_load(&proc->count.idles);
+    }
+    for (const struct worker *worker = workers_all(); worker; worker = worker->next) {
+        stats->ticks += atomic_load(&worker->count.ticks);
+        stats->ticks_deferred += atomic_load(&worker->count.deferred);
     }
     stats->threads_created = threads_created();
     stats->threads_live = proc_at(0) ? threads_live() : 0;
     stats->stacks_mapped = pool_stacks();
     stats->workers = workers_count();
     stats->procs = procs_count();
+    stats->retakes = monitor_retakes();
 }
 
 const char *green_tls_provider(void)
 {
     return tls_provider_name();
+}
+
+const char *green_monitor_source(void)
+{
+    return monitor_name();
 }
 
 const char *green_tick_source(void)

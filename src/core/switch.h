@@ -20,6 +20,8 @@ static inline __attribute__((always_inline)) void switch_now(struct thread *self
     ASSERT(self == self_thread && self->depth > 0 && self != next && worker == self->worker);
     next->worker = worker;
     next->proc = worker->proc;
+    atomic_store_explicit(&worker->current, next, memory_order_relaxed);
+    count_up(&worker->switches);
     atomic_store_explicit(&next->state, THREAD_RUNNING, memory_order_relaxed);
     if (unlikely(atomic_load_explicit(&observe_switch, memory_order_relaxed) != NULL ||
                  atomic_load_explicit(&next->slice_us, memory_order_relaxed) != 0))

@@ -50,6 +50,9 @@ enum { NAME_BYTES = 16, RING = 256, PROCS_MAX = 1024 };
 struct proc;
 struct worker;
 
+/* Whether a worker holds its processor; see hold.c.  Foreign kernel threads, which have none to lose, are OWNED. */
+enum hold { HOLD_OWNED, HOLD_REVOKING, HOLD_REVOKED, HOLD_NONE };
+
 struct thread {
     struct arch_context context; /* complete while nobody runs it */
     struct worker *worker;       /* set by the dispatcher before the switch, as is the next */
@@ -151,7 +154,7 @@ struct proc {
     /* Counters, written by the owner. */
     struct {
         _Atomic uint64_t elected; /* dispatches by a tick that dispatches_of() does not see */
-        _Atomic uint64_t preemptions, wakeup_preemptions, ticks, deferred, steals, idles, created, exited;
+        _Atomic uint64_t preemptions, wakeup_preemptions, steals, idles, created, exited;
     } count;
 };
 
@@ -162,6 +165,9 @@ struct worker {
     after_fn *after;
     void *after_arg;
     struct proc *proc;           /* that it holds, or NULL */
+    _Atomic uint32_t hold;       /* enum hold */
+    struct thread *_Atomic current; /* whom it runs; written by itself before the switch, as is the next */
+    _Atomic uint64_t switches;
     bool tick_blocked;           /* the kernel blocks the tick's signal here */
     volatile bool tick_pending;  /* a tick came at depth > 0 */
     bool holds_signal;           /* held_info is a signal of the program's that waits for depth 0 */
@@ -170,13 +176,22 @@ struct worker {
     bool spinning;               /* counted as looking for work */
     int tid;
     void *kernel_tls;            /* the TLS block that libc and the kernel take for this kernel thread's */
-    timer_t timer;               /* tick.c's, as is the next */
+    timer_t timer;               /* tick.c's, as are the next */
     _Atomic uint64_t tick_deadline;
+    bool tick_armed;             /* perhaps; written by whoever holds the processor, or under the sched lock */
+    int clock_fd;                /* a perf event that signals while user code runs; -1: none here */
+    bool returns;                /* without such: the monitor looks for its return; guarded by the sched lock */
+    const void *ring;            /* block.c's, as is the next: the kernel's records of its switches, or NULL */
+    int stat_fd;
+    uint64_t blocked_since, blocked_switches; /* as the monitor saw it in /proc */
     stack_t altstack;
     _Atomic uint32_t wake;       /* futex: 1 when told to go on */
     struct worker *next;         /* of all workers, or of the spares; guarded by the sched lock */
     struct worker *next_spare;
     uint32_t held_ranks;         /* debug builds: locks it holds */
+    struct {
+        _Atomic uint64_t ticks, deferred;
+    } count;                     /* counters, written by itself */
 };
 
 /* The calling thread; NULL on a kernel thread that has not called yet.  Constant for the life of a TLS block. */

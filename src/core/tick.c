@@ -2,9 +2,12 @@
 #include "core/tick.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <linux/perf_event.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -15,18 +18,23 @@
 #define sigev_notify_thread_id _sigev_un._tid
 #endif
 
+/* How long a thread that is back from the kernel runs without a processor: its signal comes after that. */
+enum { RETURN_NS = 20000 };
+
 /* Its address marks a signal as a tick. */
 static char tick_mark;
 
-/* The monitor: told by `changed` that a deadline earlier than the one it sleeps for was set. */
+/* The ticker: told by `changed` that a deadline earlier than the one it sleeps for was set. */
 static struct {
     _Atomic uint32_t changed;
     _Atomic uint64_t sleeps_until;
     _Atomic bool running;
-} monitor;
+} ticker;
 
 bool tick_is_ours(const siginfo_t *info)
 {
+    if (info->si_code == POLL_IN || info->si_code == POLL_HUP)
+        return self_thread && self_thread->worker->clock_fd >= 0 && info->si_fd == self_thread->worker->clock_fd;
     return (info->si_code == SI_TIMER || info->si_code == SI_QUEUE) && info->si_value.sival_ptr == &tick_mark;
 }
 
@@ -52,7 +60,7 @@ void tick_send(struct worker *worker)
 }
 
 /* Signal the workers that are due; the first deadline of the others. */
-static uint64_t monitor_round(uint64_t now)
+static uint64_t ticker_round(uint64_t now)
 {
     uint64_t first = NEVER;
 
@@ -68,37 +76,53 @@ static uint64_t monitor_round(uint64_t now)
     return first;
 }
 
-static void *monitor_run(void *arg)
+static void *ticker_run(void *arg)
 {
     (void)arg;
     for (;;) {
-        uint32_t seen = atomic_load(&monitor.changed);
-        atomic_store(&monitor.sleeps_until, 0); /* awake: it will see what is set from here on */
-        uint64_t first = monitor_round(clock_now());
-        atomic_store(&monitor.sleeps_until, first);
-        if (monitor_round(clock_now()) >= first)
-            futex_wait(&monitor.changed, seen, first);
+        uint32_t seen = atomic_load(&ticker.changed);
+        atomic_store(&ticker.sleeps_until, 0); /* awake: it will see what is set from here on */
+        uint64_t first = ticker_round(clock_now());
+        atomic_store(&ticker.sleeps_until, first);
+        if (ticker_round(clock_now()) >= first)
+            futex_wait(&ticker.changed, seen, first);
     }
     return NULL;
 }
 
 int tick_source_start(void)
 {
-    sigset_t all;
-    pthread_attr_t attr;
-    pthread_t thread;
-
-    if (!settings.preempt || !settings.monitor || atomic_exchange(&monitor.running, true))
+    if (!settings.preempt || !settings.monitor || atomic_exchange(&ticker.running, true))
         return 0;
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    sigfillset(&all);
-    pthread_attr_setsigmask_np(&attr, &all);
-    int error = pthread_create(&thread, &attr, monitor_run, NULL);
-    pthread_attr_destroy(&attr);
+    int error = service_start(ticker_run);
     if (error)
-        atomic_store(&monitor.running, false);
+        atomic_store(&ticker.running, false);
     return error;
+}
+
+/*
+ * A clock that runs while the worker runs the program's code, and signals when it has for a period: such a signal
+ * never meets a system call, so it interrupts none.
+ */
+static int clock_open(struct worker *worker)
+{
+    struct perf_event_attr attr;
+    struct f_owner_ex owner = {F_OWNER_TID, worker->tid};
+
+    memset(&attr, 0, sizeof attr);
+    attr.size = sizeof attr;
+    attr.type = PERF_TYPE_SOFTWARE;
+    attr.config = PERF_COUNT_SW_CPU_CLOCK;
+    attr.sample_period = RETURN_NS;
+    attr.disabled = attr.exclude_kernel = attr.exclude_hv = 1;
+    int fd = (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    if (fcntl(fd, F_SETSIG, settings.signal) == 0 && fcntl(fd, F_SETOWN_EX, &owner) == 0 &&
+        fcntl(fd, F_SETFL, O_ASYNC | O_NONBLOCK) == 0)
+        return fd;
+    close(fd);
+    return -1;
 }
 
 int tick_worker_start(struct worker *worker)
@@ -106,6 +130,7 @@ int tick_worker_start(struct worker *worker)
     struct sigevent event;
 
     atomic_store(&worker->tick_deadline, NEVER);
+    worker->clock_fd = settings.preempt ? clock_open(worker) : -1;
     if (!settings.preempt || settings.monitor)
         return 0;
     memset(&event, 0, sizeof event);
@@ -121,18 +146,49 @@ void tick_set(struct worker *worker, uint64_t deadline)
     if (!settings.monitor) {
         struct itimerspec when = {{0, 0}, clock_timespec(deadline ? deadline : 1)};
         int saved_errno = errno;
+        worker->tick_armed = true;
         timer_settime(worker->timer, TIMER_ABSTIME, &when, NULL);
         errno = saved_errno;
         return;
     }
+    worker->tick_armed = true;
     atomic_store(&worker->tick_deadline, deadline);
-    if (deadline < atomic_load(&monitor.sleeps_until)) {
-        atomic_fetch_add(&monitor.changed, 1);
-        futex_wake(&monitor.changed, 1);
+    if (deadline < atomic_load(&ticker.sleeps_until)) {
+        atomic_fetch_add(&ticker.changed, 1);
+        futex_wake(&ticker.changed, 1);
     }
+}
+
+void tick_clear(struct worker *worker)
+{
+    const struct itimerspec never = {{0, 0}, {0, 0}};
+    int saved_errno = errno;
+
+    if (!worker->tick_armed)
+        return;
+    worker->tick_armed = false;
+    worker->returns = false;
+    if (settings.monitor)
+        atomic_store(&worker->tick_deadline, NEVER);
+    else
+        timer_settime(worker->timer, 0, &never, NULL);
+    if (worker->clock_fd >= 0)
+        ioctl(worker->clock_fd, PERF_EVENT_IOC_DISABLE, 0);
+    errno = saved_errno;
+}
+
+void tick_on_return(struct worker *worker)
+{
+    uint64_t period = RETURN_NS;
+    int saved_errno = errno;
+
+    worker->tick_armed = true;
+    worker->returns = worker->clock_fd < 0 || ioctl(worker->clock_fd, PERF_EVENT_IOC_PERIOD, &period) != 0 ||
+                      ioctl(worker->clock_fd, PERF_EVENT_IOC_ENABLE, 0) != 0;
+    errno = saved_errno;
 }
 
 void tick_fork_reset(void)
 {
-    atomic_store(&monitor.running, false);
+    atomic_store(&ticker.running, false);
 }

@@ -25,6 +25,15 @@ int tick_worker_start(struct worker *worker);
 /* Signal the worker at that time (ns); a later call replaces an earlier one.  For the worker itself, at depth > 0. */
 void tick_set(struct worker *worker, uint64_t deadline);
 
+/* Signal it no more.  With the sched lock held: the worker has, or is about to have, no processor. */
+void tick_clear(struct worker *worker);
+
+/*
+ * The worker is blocked in the kernel, its processor gone: signal it as soon as it runs the program again, and not
+ * before.  With the sched lock held.
+ */
+void tick_on_return(struct worker *worker);
+
 /* Signal it now, from any kernel thread. */
 void tick_send(struct worker *worker);
 

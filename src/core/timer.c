@@ -31,7 +31,7 @@ void timer_add(struct proc *proc, struct thread *thread)
     publish_first(proc);
     lock_release(&proc->timers_lock, RANK_TIMERS);
     if (self_thread->kind != THREAD_WORKER) /* which sleeps until the first deadline, or prepares ticks itself */
-        tick_need(proc, thread->deadline);
+        deadline_need(proc);
 }
 
 /* The heap the thread is on, locked; NULL when it is on none.  Heaps are merged when a processor retires. */

@@ -11,6 +11,7 @@
  * one after the other, and a single thread that comes and goes wakes one.
  */
 #include "base/futex.h"
+#include "core/hold.h"
 #include "core/observe.h"
 #include "core/pool.h"
 #include "core/program_signal.h"
@@ -21,60 +22,11 @@
 
 enum { SEARCH_ROUNDS = 4, STUCK_PAUSES = 200 };
 
-/* Guarded by sched_lock; idle_count and spinners are read without. */
-static struct proc *idle_procs;
-static struct worker *spare_workers;
-static _Atomic unsigned idle_count;
 static _Atomic unsigned spinners;
-void idle_forget(void)
+
+void spinners_forget(void)
 {
-    idle_procs = NULL;
-    spare_workers = NULL;
-    atomic_store(&idle_count, 0);
     atomic_store(&spinners, 0);
-}
-
-struct worker *spare_take(void)
-{
-    struct worker *worker = spare_workers;
-
-    if (worker)
-        spare_workers = worker->next_spare;
-    return worker;
-}
-
-bool procs_idle(void)
-{
-    return atomic_load_explicit(&idle_count, memory_order_relaxed) > 0;
-}
-
-static void idle_add(struct proc *proc)
-{
-    proc->idle = true;
-    proc->next_idle = idle_procs;
-    idle_procs = proc;
-    atomic_fetch_add(&idle_count, 1);
-}
-
-static void idle_remove(struct proc *proc)
-{
-    struct proc **link = &idle_procs;
-
-    while (*link != proc)
-        link = &(*link)->next_idle;
-    *link = proc->next_idle;
-    proc->idle = false;
-    atomic_fetch_sub(&idle_count, 1);
-}
-
-void worker_give(struct worker *worker, struct proc *proc)
-{
-    atomic_store(&proc->worker, worker);
-    worker->proc = proc;
-    proc->armed = NEVER;
-    proc->accounted = clock_now();
-    atomic_store(&worker->wake, 1);
-    futex_wake(&worker->wake, 1);
 }
 
 /* Wake one idle processor's worker to look for work. */
@@ -83,7 +35,7 @@ static void wake_idle(void)
     struct worker *worker = NULL;
 
     lock_acquire(&sched_lock, RANK_SCHED);
-    struct proc *proc = idle_procs;
+    struct proc *proc = idle_any();
     if (proc) {
         idle_remove(proc);
         worker = atomic_load(&proc->worker);
@@ -141,13 +93,6 @@ void wake_for(struct proc *pushed_to)
     } else if (!pushed_to) {
         kick_unless_ticking();
     }
-}
-
-/* Go to sleep until given a processor. */
-static void spare_wait(struct worker *worker)
-{
-    while (atomic_exchange(&worker->wake, 0) == 0)
-        futex_wait(&worker->wake, 0, NEVER);
 }
 
 /*
@@ -208,7 +153,7 @@ static struct thread *steal(struct worker *worker)
     if (!sched_shared || !ring_empty(worker->proc))
         return NULL;
     if (!worker->spinning) {
-        if (2 * atomic_load(&spinners) >= procs_count() - atomic_load(&idle_count))
+        if (2 * atomic_load(&spinners) >= procs_count() - procs_idle_count())
             return NULL;
         worker->spinning = true;
         atomic_fetch_add(&spinners, 1);
@@ -234,21 +179,12 @@ static void retire(struct worker *worker)
     runq_drain(worker->proc);
     pool_flush(worker->proc);
     proc_retire(worker);
-    lock_acquire(&sched_lock, RANK_SCHED);
-    if (!worker->proc) { /* it may have been wanted again */
-        worker->next_spare = spare_workers;
-        spare_workers = worker;
-    }
-    lock_release(&sched_lock, RANK_SCHED);
     wake_for(NULL);
 }
 
-/* Sleep until woken or the first deadline.  Nothing is locked or half done: the program's handlers may run here. */
-static void idle_sleep(struct worker *worker)
+/* Sleep until woken or the deadline.  Nothing is locked or half done: the program's handlers may run here. */
+static void sleep_until(struct worker *worker, uint64_t deadline)
 {
-    uint64_t deadline = atomic_load_explicit(&worker->proc->first_deadline, memory_order_relaxed);
-
-    count_up(&worker->proc->count.idles);
     siginfo_t held;
 
     worker->own_safe = true;
@@ -257,10 +193,17 @@ static void idle_sleep(struct worker *worker)
         tick_unblock(worker);
     if (program_signal_take(worker, &held))
         program_signal_deliver(&held);
-    while (atomic_load(&worker->wake) == 0 && clock_now() < deadline)
+    while (atomic_load(&worker->wake) == 0 && (deadline == NEVER || clock_now() < deadline))
         futex_wait(&worker->wake, 0, deadline);
     compiler_barrier();
     worker->own_safe = false;
+}
+
+/* Without a processor: sleep until given one. */
+static void spare_wait(struct worker *worker)
+{
+    sleep_until(worker, NEVER);
+    atomic_store(&worker->wake, 0);
 }
 
 static void observe_idle(const struct proc *proc)
@@ -279,31 +222,33 @@ static void idle(struct worker *worker)
     lock_acquire(&sched_lock, RANK_SCHED);
     atomic_store(&worker->wake, 0);
     stop_spinning(worker, false); /* before others can set it again: they see the processor idle under this lock */
+    count_up(&proc->count.idles);
     idle_add(proc);
     lock_release(&sched_lock, RANK_SCHED);
     atomic_thread_fence(memory_order_seq_cst);
     if (!work_anywhere() && !atomic_load(&proc->retired)) {
         observe_idle(proc);
-        idle_sleep(worker);
+        sleep_until(worker, atomic_load_explicit(&proc->first_deadline, memory_order_relaxed));
     }
     lock_acquire(&sched_lock, RANK_SCHED);
-    if (proc->idle)
+    if (worker->proc == proc && proc->idle) /* else it was taken, and perhaps another given */
         idle_remove(proc);
     lock_release(&sched_lock, RANK_SCHED);
-    proc->accounted = clock_now();
+    if (worker->proc == proc)
+        proc->accounted = clock_now();
 }
 
 /* A thread to run; sleeps until there is one. */
 static struct thread *find_work(struct worker *worker)
 {
     for (;;) {
-        struct proc *proc = worker->proc;
         struct thread *next;
 
-        if (!proc) {
+        if (atomic_load(&worker->hold) == HOLD_NONE) {
             spare_wait(worker);
             continue;
         }
+        struct proc *proc = worker->proc;
         if (atomic_load(&proc->retired)) {
             retire(worker);
             continue;
@@ -319,18 +264,6 @@ static struct thread *find_work(struct worker *worker)
     }
 }
 
-/* A thread is about to run: its slice is watched if others wait.  A tick from here on is noted, and judged by it. */
-static void prepare_ticks(struct proc *proc, struct thread *next)
-{
-    if (!settings.preempt)
-        return;
-    if (somebody_waits(proc))
-        atomic_store_explicit(&proc->ticking, true, memory_order_relaxed);
-    if (atomic_load_explicit(&proc->ticking, memory_order_relaxed) && proc->armed == NEVER)
-        slice_begin(proc, next, clock_now());
-    tick_need(proc, atomic_load_explicit(&proc->first_deadline, memory_order_relaxed));
-}
-
 void worker_run(void)
 {
     struct thread *own = self_thread;
@@ -339,7 +272,7 @@ void worker_run(void)
     for (;;) {
         struct thread *next = find_work(worker);
         stop_spinning(worker, true);
-        prepare_ticks(worker->proc, next);
+        ticks_prepare(worker->proc, next);
         switch_to(own, next, NULL, NULL);
     }
 }

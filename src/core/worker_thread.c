@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #include "base/futex.h"
+#include "core/block.h"
+#include "core/hold.h"
 #include "core/sched.h"
 #include "core/tick.h"
 #include "mem/tls.h"
@@ -40,7 +42,8 @@ void workers_forget(void)
 {
     atomic_store(&all_workers, NULL);
     atomic_store(&worker_count, 0);
-    idle_forget();
+    hold_forget();
+    spinners_forget();
 }
 
 static void *map(size_t bytes)
@@ -60,6 +63,8 @@ static struct worker *worker_new(void)
     worker->own.depth = 1;
     worker->own.worker = worker;
     worker->own.deadline = NEVER;
+    worker->hold = HOLD_NONE;
+    worker->current = &worker->own;
     atomic_store(&worker->tick_deadline, NEVER);
     return worker;
 }
@@ -95,7 +100,11 @@ static int worker_prepare(struct worker *worker, void *kernel_tls)
     tls_unregister_rseq(kernel_tls);
     prctl(PR_SET_TIMERSLACK, 1UL); /* ns: sleeps end on time, as ticks do */
     int error = alternate_stack(worker);
-    return error ? error : tick_worker_start(worker);
+    if (!error)
+        error = tick_worker_start(worker);
+    if (!error && settings.preempt && settings.watch != GREEN_MONITOR_OFF)
+        block_open(worker); /* else it is not watched */
+    return error;
 }
 
 /* The first act of an own context on a stack of ours. */
@@ -128,6 +137,7 @@ int worker_adopt(struct proc *proc, struct thread *runs)
     worker_publish(worker);
     runs->worker = worker;
     runs->proc = proc;
+    atomic_store(&worker->current, runs);
     return 0;
 }
 
@@ -160,7 +170,12 @@ static void *worker_main(void *arg)
         spawn_answer(spawn, SPAWN_FAILED);
         return NULL;
     }
-    worker_give(worker, spawn->proc);
+    lock_acquire(&sched_lock, RANK_SCHED);
+    if (spawn->proc)
+        worker_give(worker, spawn->proc);
+    else
+        spare_add(worker);
+    lock_release(&sched_lock, RANK_SCHED);
     tick_unblock(worker); /* whatever its creator had blocked */
     worker_publish(worker);
     spawn_answer(spawn, SPAWN_DONE);
@@ -177,6 +192,21 @@ static int create_kernel_thread(struct spawn *spawn)
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attr, OWN_STACK_BYTES + tls_bytes());
     int error = pthread_create(&thread, &attr, worker_main, spawn);
+    pthread_attr_destroy(&attr);
+    return error;
+}
+
+int service_start(void *(*run)(void *))
+{
+    sigset_t all;
+    pthread_attr_t attr;
+    pthread_t thread;
+
+    pthread_attr_init(&attr);
+    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    sigfillset(&all);
+    pthread_attr_setsigmask_np(&attr, &all);
+    int error = pthread_create(&thread, &attr, run, NULL);
     pthread_attr_destroy(&attr);
     return error;
 }

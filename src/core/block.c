@@ -1,0 +1,142 @@
+/*
+ * Seeing a block.
+ *
+ * perf   The kernel writes a record at each switch of the kernel thread into a ring that it shares with us: out or in,
+ *        by preemption or not, and when.  The last one says it all.  Allowed to everybody at perf_event_paranoid 2.
+ * stat   The state in /proc, a thousand times as dear: S, D or T is blocked.  It has no date, so a block is dated when
+ *        it is first seen.
+ *
+ * A thread that was woken but waits for a CPU still looks blocked in the ring.  Its processor is put to better use by
+ * another worker meanwhile.
+ */
+#include "core/block.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/perf_event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "core/sched.h"
+
+struct record {
+    struct perf_event_header header;
+    uint64_t time;
+};
+
+static const char *_Atomic source = "none";
+
+static size_t page_bytes(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static const void *ring_open(void)
+{
+    struct perf_event_attr attr;
+
+    memset(&attr, 0, sizeof attr);
+    attr.size = sizeof attr;
+    attr.type = PERF_TYPE_SOFTWARE;
+    attr.config = PERF_COUNT_SW_DUMMY;
+    attr.exclude_kernel = attr.exclude_hv = 1;
+    attr.context_switch = 1;
+    attr.sample_id_all = 1;
+    attr.sample_type = PERF_SAMPLE_TIME;
+    attr.use_clockid = 1;
+    attr.clockid = CLOCK_MONOTONIC;
+    int fd = (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+    if (fd < 0)
+        return NULL;
+    void *ring = mmap(NULL, 2 * page_bytes(), PROT_READ, MAP_SHARED, fd, 0); /* read-only: the kernel overwrites */
+    close(fd); /* the mapping keeps the event */
+    return ring == MAP_FAILED ? NULL : ring;
+}
+
+int block_open(struct worker *worker)
+{
+    char path[64];
+    int saved_errno = errno;
+
+    worker->stat_fd = -1;
+    worker->blocked_since = NEVER;
+    worker->ring = settings.watch == GREEN_MONITOR_STAT ? NULL : ring_open();
+    if (worker->ring) {
+        atomic_store(&source, "perf");
+        errno = saved_errno;
+        return 0;
+    }
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", worker->tid);
+    worker->stat_fd = open(path, O_RDONLY | O_CLOEXEC);
+    int error = worker->stat_fd < 0 ? errno : 0;
+    if (!error)
+        atomic_store(&source, "stat");
+    errno = saved_errno;
+    return error;
+}
+
+void block_close(struct worker *worker)
+{
+    if (worker->ring)
+        munmap((void *)worker->ring, 2 * page_bytes());
+    if (worker->stat_fd >= 0)
+        close(worker->stat_fd);
+    worker->ring = NULL;
+    worker->stat_fd = -1;
+}
+
+const char *block_source_name(void)
+{
+    return atomic_load(&source);
+}
+
+/* Read again when the kernel has written meanwhile: it may be this very record. */
+static uint64_t ring_since(const struct perf_event_mmap_page *page)
+{
+    const char *data = (const char *)page + page->data_offset;
+    struct record last;
+    uint64_t head;
+
+    do {
+        head = __atomic_load_n(&page->data_head, __ATOMIC_ACQUIRE);
+        if (head < sizeof last)
+            return NEVER;
+        memcpy(&last, data + (head - sizeof last) % page->data_size, sizeof last);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    } while (__atomic_load_n(&page->data_head, __ATOMIC_RELAXED) != head);
+    const unsigned out = PERF_RECORD_MISC_SWITCH_OUT, preempted = PERF_RECORD_MISC_SWITCH_OUT_PREEMPT;
+    bool blocked = last.header.type == PERF_RECORD_SWITCH && (last.header.misc & (out | preempted)) == out;
+    return blocked ? last.time : NEVER;
+}
+
+/* The state stands behind the last parenthesis: a name may hold others. */
+static bool stat_blocked(int fd)
+{
+    char text[128];
+    ssize_t bytes = pread(fd, text, sizeof text - 1, 0);
+
+    if (bytes <= 0)
+        return false;
+    text[bytes] = '\0';
+    const char *end = strrchr(text, ')');
+    return end && end[1] == ' ' && strchr("SDTt", end[2]);
+}
+
+uint64_t block_since(struct worker *worker, uint64_t now)
+{
+    if (worker->ring)
+        return ring_since(worker->ring);
+    if (worker->stat_fd < 0 || !stat_blocked(worker->stat_fd)) {
+        worker->blocked_since = NEVER;
+        return NEVER;
+    }
+    uint64_t switches = atomic_load_explicit(&worker->switches, memory_order_relaxed);
+    if (worker->blocked_since == NEVER || worker->blocked_switches != switches)
+        worker->blocked_since = now;
+    worker->blocked_switches = switches;
+    return worker->blocked_since;
+}

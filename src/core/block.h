@@ -1,0 +1,17 @@
+/* Is a worker blocked in the kernel?  For the monitor. */
+#ifndef BLOCK_H
+#define BLOCK_H
+
+#include "core/thread.h"
+
+/* On the worker's own kernel thread: 0, or an error when there is no way to see. */
+int block_open(struct worker *worker);
+void block_close(struct worker *worker);
+
+/* Since when (CLOCK_MONOTONIC, ns); NEVER when it is not.  A look without a system call where perf is allowed. */
+uint64_t block_since(struct worker *worker, uint64_t now);
+
+/* "perf", "stat": what the last worker got. */
+const char *block_source_name(void);
+
+#endif

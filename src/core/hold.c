@@ -1,0 +1,233 @@
+/*
+ * Who holds which processor: the handshake between a worker, the monitor, and whoever gives.
+ *
+ * A worker whose thread is blocked in the kernel loses its processor to another worker without being disturbed; when
+ * the thread comes back, it must notice before it touches anything of the processor's.  The handshake is asymmetric:
+ * the worker pays with a load at each entry into the runtime, no fence and no atomic operation, the monitor with a
+ * membarrier.
+ *
+ *   worker->hold
+ *     NONE -> OWNED          whoever gives a processor, under the sched lock; the worker is off the list of spares
+ *     OWNED -> REVOKING      the monitor alone
+ *     REVOKING -> OWNED      the monitor, which gives up, or the worker, which cancels; either may lose
+ *     REVOKING -> REVOKED    the monitor, under the lock
+ *     OWNED -> REVOKED       the worker, at green_blocking_enter(), under the lock
+ *     REVOKED -> OWNED       the worker, with an idle processor, under the lock
+ *     OWNED, REVOKING -> NONE  the worker in its own context, giving the processor up, under the lock
+ *     REVOKED -> NONE        the same, its thread off its stack and queued
+ *
+ * The worker: raises its thread's depth, then looks at hold.  The monitor: REVOKING, membarrier, then looks at the
+ * thread's depth.  So one of them sees the other; and as depth may have been read of a thread that the worker has left
+ * since, the monitor also reads the worker's count of switches before and after.
+ *
+ * While REVOKED the worker's `proc` is NULL and its thread runs at most the program's code, at depth 0.  The own
+ * context of a worker is at depth 1 for ever, so nothing is taken from it but an idle processor, by a worker whose
+ * thread needs one: under the lock, as the sleeper sees when it wakes.
+ *
+ * Rejected: a compare and swap at each entry and exit (Go's _Psyscall, which knows its system calls beforehand), and a
+ * signal that asks the blocked worker, which would interrupt its call.
+ */
+#include "core/hold.h"
+
+#include <errno.h>
+
+#include "base/futex.h"
+#include "core/runq.h"
+#include "core/sched.h"
+#include "core/switch.h"
+#include "core/tick.h"
+
+/* Guarded by the sched lock; idle_count is read without. */
+static struct proc *idle_procs;
+static _Atomic unsigned idle_count;
+static struct worker *spare_workers;
+static _Atomic unsigned spare_count;
+
+/* Threads that wait for an idle processor on the spot, and what they sleep on. */
+static _Atomic uint32_t idle_wanted, idle_added;
+
+void hold_forget(void)
+{
+    idle_procs = NULL;
+    spare_workers = NULL;
+    atomic_store(&spare_count, 0);
+    atomic_store(&idle_wanted, 0);
+    atomic_store(&idle_count, 0);
+}
+
+bool procs_idle(void)
+{
+    return atomic_load_explicit(&idle_count, memory_order_relaxed) > 0;
+}
+
+unsigned procs_idle_count(void)
+{
+    return atomic_load(&idle_count);
+}
+
+void idle_add(struct proc *proc)
+{
+    proc->idle = true;
+    proc->next_idle = idle_procs;
+    idle_procs = proc;
+    atomic_fetch_add(&idle_count, 1);
+    if (unlikely(atomic_load(&idle_wanted) > 0)) {
+        atomic_fetch_add(&idle_added, 1);
+        futex_wake(&idle_added, 1);
+    }
+}
+
+void idle_remove(struct proc *proc)
+{
+    struct proc **link = &idle_procs;
+
+    while (*link != proc)
+        link = &(*link)->next_idle;
+    *link = proc->next_idle;
+    proc->idle = false;
+    atomic_fetch_sub(&idle_count, 1);
+}
+
+struct proc *idle_any(void)
+{
+    return idle_procs;
+}
+
+struct worker *spare_take(void)
+{
+    struct worker *worker = spare_workers;
+
+    if (!worker)
+        return NULL;
+    spare_workers = worker->next_spare;
+    atomic_fetch_sub(&spare_count, 1);
+    return worker;
+}
+
+void spare_add(struct worker *worker)
+{
+    worker->next_spare = spare_workers;
+    spare_workers = worker;
+    atomic_fetch_add(&spare_count, 1);
+}
+
+unsigned spares(void)
+{
+    return atomic_load_explicit(&spare_count, memory_order_relaxed);
+}
+
+static void attach(struct worker *worker, struct proc *proc)
+{
+    atomic_store(&proc->worker, worker);
+    worker->proc = proc;
+    proc->armed = NEVER;
+    proc->accounted = clock_now();
+    atomic_store(&worker->hold, HOLD_OWNED);
+}
+
+void worker_give(struct worker *worker, struct proc *proc)
+{
+    attach(worker, proc);
+    atomic_store(&worker->wake, 1);
+    futex_wake(&worker->wake, 1);
+}
+
+void worker_give_up(struct worker *worker)
+{
+    worker->proc = NULL;
+    tick_clear(worker);
+    atomic_store(&worker->hold, HOLD_NONE);
+    spare_add(worker);
+}
+
+bool worker_revoke(struct worker *worker, struct worker *spare)
+{
+    uint32_t revoking = HOLD_REVOKING;
+
+    if (!atomic_compare_exchange_strong(&worker->hold, &revoking, HOLD_REVOKED))
+        return false;
+    struct proc *proc = worker->proc;
+    worker->proc = NULL;
+    tick_clear(worker);
+    tick_on_return(worker);
+    worker_give(spare, proc);
+    return true;
+}
+
+/* For a worker whose own is gone, that of a worker which sleeps and becomes a spare.  With the lock held. */
+static bool take_idle(struct worker *worker)
+{
+    struct proc *proc = idle_procs;
+
+    if (!proc)
+        return false;
+    idle_remove(proc);
+    tick_clear(worker);
+    worker_give_up(atomic_load(&proc->worker));
+    attach(worker, proc);
+    return true;
+}
+
+/* In the own context of a worker whose processor is gone: the thread that left waits for another. */
+static void after_revoked(struct thread *left, void *arg)
+{
+    struct worker *worker = left->worker;
+
+    (void)arg;
+    atomic_store_explicit(&left->state, THREAD_READY, memory_order_relaxed);
+    lock_acquire(&sched_lock, RANK_SCHED);
+    const bool idle = take_idle(worker);
+    if (!idle) {
+        global_push_locked(left);
+        worker_give_up(worker);
+    }
+    lock_release(&sched_lock, RANK_SCHED);
+    if (idle)
+        runq_push(worker->proc, left);
+    else
+        wake_for(NULL);
+}
+
+static bool regain(struct thread *self)
+{
+    lock_acquire(&sched_lock, RANK_SCHED);
+    const bool idle = take_idle(self->worker);
+    lock_release(&sched_lock, RANK_SCHED);
+    if (!idle)
+        return false;
+    self->proc = self->worker->proc;
+    ticks_prepare(self->proc, self);
+    return true;
+}
+
+/*
+ * On the alternate stack, which is its worker's, the thread cannot leave the worker: it waits for a processor that has
+ * nothing to do.
+ */
+static void wait_for_idle(struct thread *self)
+{
+    uint32_t seen;
+
+    atomic_fetch_add(&idle_wanted, 1);
+    while (seen = atomic_load(&idle_added), !regain(self))
+        futex_wait(&idle_added, seen, NEVER);
+    atomic_fetch_sub(&idle_wanted, 1);
+}
+
+/* Back from the kernel, or on the way: at depth 1, perhaps without a processor. */
+void hold_regain(struct thread *self)
+{
+    struct worker *worker = self->worker;
+    uint32_t hold = atomic_load(&worker->hold);
+
+    if (hold == HOLD_REVOKING && atomic_compare_exchange_strong(&worker->hold, &hold, HOLD_OWNED))
+        return;
+    if (hold == HOLD_OWNED || self->kind == THREAD_WORKER) /* the monitor gave up; a handler in a spare's own context */
+        return;
+    int saved_errno = errno;
+    if (!on_own_stack(self, (uintptr_t)__builtin_frame_address(0)))
+        wait_for_idle(self);
+    else if (!regain(self))
+        switch_to(self, &worker->own, after_revoked, NULL);
+    errno = saved_errno;
+}

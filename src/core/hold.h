@@ -1,0 +1,33 @@
+/* Who holds which processor.  See hold.c for the protocol. */
+#ifndef HOLD_H
+#define HOLD_H
+
+#include "core/thread.h"
+
+/* All but the first four functions with the sched lock held. */
+
+bool procs_idle(void);
+unsigned procs_idle_count(void);
+unsigned spares(void);
+/* In the child of a fork: nobody holds anything. */
+void hold_forget(void);
+
+void idle_add(struct proc *proc);
+void idle_remove(struct proc *proc);
+/* Any processor whose worker sleeps, or NULL. */
+struct proc *idle_any(void);
+
+/* A worker without a processor, off the list; NULL when there is none. */
+struct worker *spare_take(void);
+/* Put a worker back that was taken. */
+void spare_add(struct worker *worker);
+
+/* To a worker that is not on the list and has none; wakes it. */
+void worker_give(struct worker *worker, struct proc *proc);
+/* By the worker, in its own context: it has no processor from here on, and is on the list. */
+void worker_give_up(struct worker *worker);
+
+/* Take the processor away from a worker whose hold is REVOKING: false when it has cancelled that. */
+bool worker_revoke(struct worker *worker, struct worker *spare);
+
+#endif

@@ -1,0 +1,235 @@
+/*
+ * The monitor: a kernel thread that looks for blocked workers while somebody waits, and gives their processors to
+ * spare ones.  hold.c has the handshake, block.c how a block is seen.
+ *
+ * It watches busy processors where a thread waits (`ticking`), and those that have a deadline soon: a tick for the
+ * deadline would interrupt the call that the worker is blocked in.  With nothing to watch it sleeps until the next
+ * such deadline or until it is told of a waiter; else it looks every 20 us, and more and more rarely while nothing is
+ * found.
+ *
+ * A processor is taken only when there is a spare worker to give it to.  Without one it stays where it is, the ticks
+ * go on, and the tick's signal gets the blocked thread off its processor; so the thread that holds the lock which the
+ * making of a worker needs can run.
+ *
+ * The monitor is a kernel thread of no processor, and calls nothing that could wait for a green thread: no malloc, no
+ * stdio, no pthread_create.
+ */
+#include "core/monitor.h"
+
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/futex.h"
+#include "core/block.h"
+#include "core/hold.h"
+#include "core/sched.h"
+#include "core/tick.h"
+
+#define BLOCK_NS UINT64_C(20000)   /* blocked for so long: a processor is worth its move */
+#define LOOK_MIN_NS UINT64_C(20000)
+#define LOOK_MAX_NS UINT64_C(1000000)
+#define AHEAD_NS UINT64_C(100000)  /* a deadline is watched from so long before it */
+enum { LOOKS_BEFORE_SLOWER = 50 };
+
+static struct {
+    _Atomic uint32_t told;         /* futex: counts monitor_watch() that had to wake it */
+    _Atomic uint64_t sleeps_until; /* ns; 0: it is awake, and sees by itself what comes */
+    _Atomic bool running;
+    _Atomic uint64_t retakes;
+} monitor;
+
+/* What locks and other parts of the runtime expect of every kernel thread in it. */
+static struct worker service;
+
+uint64_t monitor_retakes(void)
+{
+    return atomic_load_explicit(&monitor.retakes, memory_order_relaxed);
+}
+
+const char *monitor_name(void)
+{
+    return atomic_load(&monitor.running) ? block_source_name() : "off";
+}
+
+void monitor_watch(uint64_t deadline)
+{
+    atomic_thread_fence(memory_order_seq_cst);
+    uint64_t until = atomic_load_explicit(&monitor.sleeps_until, memory_order_relaxed);
+    if (until == 0 || (deadline > AHEAD_NS && deadline - AHEAD_NS >= until))
+        return;
+    if (!atomic_compare_exchange_strong(&monitor.sleeps_until, &until, 0))
+        return;
+    atomic_fetch_add(&monitor.told, 1);
+    int saved_errno = errno;
+    futex_wake(&monitor.told, 1);
+    errno = saved_errno;
+}
+
+static int depth_of(const struct thread *thread)
+{
+    return __atomic_load_n(&thread->depth, __ATOMIC_ACQUIRE);
+}
+
+static bool is_blocked(struct worker *worker)
+{
+    uint64_t now = clock_now(), since = block_since(worker, now);
+
+    return since != NEVER && now >= since + BLOCK_NS;
+}
+
+/* With hold REVOKING: everybody sees that from here on, or we see the depth of the worker's thread. */
+static bool may_revoke(struct worker *worker)
+{
+    syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+    uint64_t switches = atomic_load_explicit(&worker->switches, memory_order_acquire);
+    int depth = depth_of(atomic_load_explicit(&worker->current, memory_order_acquire));
+    return depth == 0 && atomic_load_explicit(&worker->switches, memory_order_acquire) == switches &&
+           is_blocked(worker);
+}
+
+static bool hand_over(struct worker *worker)
+{
+    bool revoked = false;
+
+    lock_acquire(&sched_lock, RANK_SCHED);
+    struct worker *spare = spare_take();
+    if (spare && !(revoked = worker_revoke(worker, spare)))
+        spare_add(spare);
+    lock_release(&sched_lock, RANK_SCHED);
+    if (!spare || spares() == 0)
+        spares_want();
+    return revoked;
+}
+
+/* True when the processor has moved on. */
+static bool retake(struct worker *worker)
+{
+    uint32_t owned = HOLD_OWNED, revoking = HOLD_REVOKING;
+
+    if (depth_of(atomic_load_explicit(&worker->current, memory_order_acquire)) > 0 || !is_blocked(worker) ||
+        !atomic_compare_exchange_strong(&worker->hold, &owned, HOLD_REVOKING))
+        return false;
+    if (may_revoke(worker) && hand_over(worker)) {
+        atomic_fetch_add_explicit(&monitor.retakes, 1, memory_order_relaxed);
+        return true;
+    }
+    atomic_compare_exchange_strong(&worker->hold, &revoking, HOLD_OWNED);
+    return false;
+}
+
+struct look {
+    bool waits; /* somebody does */
+    bool found; /* a processor was taken */
+    uint64_t next; /* the first deadline to look ahead of */
+};
+
+static void look_at(struct proc *proc, uint64_t now, struct look *look)
+{
+    struct worker *worker = atomic_load(&proc->worker);
+    uint64_t deadline = atomic_load_explicit(&proc->first_deadline, memory_order_relaxed);
+
+    if (!worker || __atomic_load_n(&proc->idle, __ATOMIC_RELAXED))
+        return;
+    const bool soon = deadline != NEVER && deadline <= now + AHEAD_NS;
+    if (atomic_load_explicit(&proc->ticking, memory_order_relaxed) || (soon && block_since(worker, now) != NEVER)) {
+        look->waits = true;
+        look->found |= retake(worker);
+    } else if (!soon && deadline != NEVER && deadline - AHEAD_NS < look->next) {
+        look->next = deadline - AHEAD_NS;
+    }
+}
+
+/* Where there is no clock that ticks on return: a worker that has lost its processor and runs is sent a tick. */
+static void look_for_returns(struct look *look)
+{
+    lock_acquire(&sched_lock, RANK_SCHED);
+    for (struct worker *worker = workers_all(); worker; worker = worker->next)
+        if (worker->returns && atomic_load(&worker->hold) == HOLD_REVOKED) {
+            look->waits = true;
+            if (block_since(worker, clock_now()) == NEVER)
+                tick_send(worker);
+        }
+    lock_release(&sched_lock, RANK_SCHED);
+}
+
+static struct look look_round(void)
+{
+    struct look look = {false, false, NEVER};
+    uint64_t now = clock_now();
+
+    for (unsigned i = 0; i < PROCS_MAX && proc_at(i); i++)
+        look_at(proc_at(i), now, &look);
+    if (atomic_load_explicit(&monitor.retakes, memory_order_relaxed) > 0)
+        look_for_returns(&look);
+    return look;
+}
+
+/* Sleep until told or the time; whoever has something to watch sees that we sleep, or we see what there is. */
+static void sleep_until_told(uint64_t until)
+{
+    uint32_t told = atomic_load(&monitor.told);
+
+    atomic_store(&monitor.sleeps_until, until);
+    atomic_thread_fence(memory_order_seq_cst);
+    struct look look = look_round();
+    if (!look.waits && look.next >= until)
+        futex_wait(&monitor.told, told, until);
+    atomic_store(&monitor.sleeps_until, 0);
+}
+
+static void *monitor_run(void *arg)
+{
+    uint64_t interval = LOOK_MIN_NS;
+    unsigned looks = 0;
+
+    (void)arg;
+    self_thread = &service.own;
+    service.tid = gettid();
+    service.kernel_tls = arch_thread_pointer();
+    prctl(PR_SET_TIMERSLACK, 1UL);
+    for (;;) {
+        struct look look = look_round();
+        if (!look.waits) {
+            sleep_until_told(look.next);
+            looks = 0;
+            interval = LOOK_MIN_NS;
+            continue;
+        }
+        if (look.found) {
+            looks = 0;
+            interval = LOOK_MIN_NS;
+        } else if (++looks >= LOOKS_BEFORE_SLOWER && interval < LOOK_MAX_NS) {
+            looks = 0;
+            interval = 2 * interval < LOOK_MAX_NS ? 2 * interval : LOOK_MAX_NS;
+        }
+        uint64_t wake = clock_now() + interval;
+        struct timespec when = clock_timespec(wake < look.next ? wake : look.next);
+        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &when, NULL);
+    }
+    return NULL;
+}
+
+int monitor_start(void)
+{
+    if (settings.watch == GREEN_MONITOR_OFF || !settings.preempt || atomic_exchange(&monitor.running, true))
+        return 0;
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) != 0)
+        return 0; /* a kernel without: nobody's processor is taken */
+    service.own = (struct thread){.kind = THREAD_WORKER, .depth = 1, .worker = &service, .deadline = NEVER};
+    int error = spares_start();
+    if (!error)
+        error = service_start(monitor_run);
+    if (error)
+        atomic_store(&monitor.running, false);
+    return error;
+}
+
+void monitor_fork_reset(void)
+{
+    memset(&monitor, 0, sizeof monitor);
+    spares_fork_reset();
+}
