@@ -71,6 +71,15 @@ GREEN_API int green_init(const struct green_config *config);
 GREEN_API void green_critical_enter(void);
 GREEN_API void green_critical_leave(void);
 
+/*
+ * The code between the two is about to block in the kernel: when somebody waits for the processor, it goes to another
+ * worker at once, not when the monitor has noticed.  Any other call of this library in between ends the section.
+ * Sections do not nest, and are not for critical sections; debug builds stop at either.  Leaving waits for a
+ * processor.  Signal handler: no.
+ */
+GREEN_API void green_blocking_enter(void);
+GREEN_API void green_blocking_leave(void);
+
 /* Take a tick that was noted, if one was and no critical section is open. */
 GREEN_API void green_safepoint(void);
 

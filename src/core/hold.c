@@ -32,6 +32,7 @@
 #include <errno.h>
 
 #include "base/futex.h"
+#include "core/monitor.h"
 #include "core/runq.h"
 #include "core/sched.h"
 #include "core/switch.h"
@@ -140,18 +141,37 @@ void worker_give_up(struct worker *worker)
     spare_add(worker);
 }
 
+static void pass_on(struct worker *worker, struct worker *spare)
+{
+    struct proc *proc = worker->proc;
+
+    worker->proc = NULL;
+    tick_clear(worker);
+    worker_give(spare, proc);
+}
+
 bool worker_revoke(struct worker *worker, struct worker *spare)
 {
     uint32_t revoking = HOLD_REVOKING;
 
     if (!atomic_compare_exchange_strong(&worker->hold, &revoking, HOLD_REVOKED))
         return false;
-    struct proc *proc = worker->proc;
-    worker->proc = NULL;
-    tick_clear(worker);
+    pass_on(worker, spare);
     tick_on_return(worker);
-    worker_give(spare, proc);
     return true;
+}
+
+void worker_hand_over(struct worker *worker)
+{
+    lock_acquire(&sched_lock, RANK_SCHED);
+    struct worker *spare = spare_take();
+    if (spare) {
+        atomic_store(&worker->hold, HOLD_REVOKED); /* under the lock: the monitor, if it was about to, fails */
+        pass_on(worker, spare);
+    }
+    lock_release(&sched_lock, RANK_SCHED);
+    if (!spare || spares() == 0)
+        spares_want();
 }
 
 /* For a worker whose own is gone, that of a worker which sleeps and becomes a spare.  With the lock held. */

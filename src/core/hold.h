@@ -30,4 +30,7 @@ void worker_give_up(struct worker *worker);
 /* Take the processor away from a worker whose hold is REVOKING: false when it has cancelled that. */
 bool worker_revoke(struct worker *worker, struct worker *spare);
 
+/* By the worker, for its thread, which is about to block: the same to itself.  Takes the lock. */
+void worker_hand_over(struct worker *worker);
+
 #endif

@@ -1,6 +1,7 @@
-/* What a program may say about its preemption: critical sections, safe points, slices. */
+/* What a program may say about its preemption: critical and blocking sections, safe points, slices. */
 #include <errno.h>
 
+#include "core/hold.h"
 #include "core/sched.h"
 #include "core/table.h"
 
@@ -23,6 +24,34 @@ void green_critical_leave(void)
 
     if (self && self->depth > 0)
         leave(self);
+}
+
+void green_blocking_enter(void)
+{
+    struct thread *self = enter();
+
+    if (!self)
+        return;
+    ASSERT(!self->blocking && self->depth == 1);
+    self->blocking = true;
+    if (self->kind != THREAD_MULTIPLEXED || self->depth > 1 || !somebody_waits(self->worker->proc)) {
+        leave(self);
+        return;
+    }
+    worker_hand_over(self->worker);
+    compiler_barrier();
+    self->depth--; /* without the look at a noted tick: there is no processor to leave */
+}
+
+void green_blocking_leave(void)
+{
+    struct thread *self = enter();
+
+    if (!self)
+        return;
+    ASSERT(self->blocking);
+    self->blocking = false;
+    leave(self);
 }
 
 int green_setslice_np(green_t id, unsigned slice_us)

@@ -59,6 +59,7 @@ struct thread {
     struct proc *proc;           /* its worker's while it runs: a load less on the way to the next thread */
     int depth;                   /* own */
     bool in_tick;                /* own: stands in the tick's handler */
+    bool blocking;               /* own: between green_blocking_enter() and leave() */
     bool fresh_block;            /* own: has never run on its TLS block */
     uint8_t kind;
     uint8_t park_rank;           /* own: of the lock it parks under */
