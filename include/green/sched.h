@@ -20,7 +20,9 @@ enum green_switch { GREEN_DEFAULT = 0, GREEN_ON = 1, GREEN_OFF = 2 };
 enum green_tick {
     GREEN_TICK_DEFAULT = 0,
     GREEN_TICK_TIMER = 1,  /* timer_create() for each worker: exact, no extra kernel thread */
-    GREEN_TICK_MONITOR = 2 /* one kernel thread signals the workers in turn: cheaper, but later by its own wake-up */
+    GREEN_TICK_MONITOR = 2, /* one kernel thread signals the workers in turn: cheaper, but later by its own wake-up */
+    GREEN_TICK_PERF = 3    /* a perf event for each worker, which ticks in the program's code alone: no call is ever
+                              interrupted (EINTR).  The timer where perf is refused */
 };
 
 /*
@@ -44,7 +46,8 @@ struct green_config {
     unsigned procs;            /* GREEN_PROCS: processors, 1 to 1,024; the CPUs it may use, cgroup quota included */
     unsigned slice_us;         /* GREEN_SLICE_US: slice in microseconds, 100 to 10,000,000; 10,000 */
     enum green_switch preempt; /* GREEN_PREEMPT: 1 or 0; off is a cooperative scheduler; on */
-    enum green_tick tick;      /* GREEN_TICK: timer, monitor or auto (the default, timer) */
+    enum green_tick tick;      /* GREEN_TICK: timer, monitor, perf or auto (the default: perf for slices where it is
+                                  allowed and the monitor is on, timer for the deadlines of those who sleep) */
     int signal;                /* GREEN_SIGNAL: the tick's signal, by number; SIGALRM */
     size_t stack_bytes;        /* GREEN_STACK: a thread's stack in bytes, 16,384 to 1 GiB; 262,144 */
     enum green_monitor monitor; /* GREEN_MONITOR: on, off, perf or stat; on.  It needs preempt to be on */
@@ -126,7 +129,7 @@ GREEN_API void green_stats(struct green_stats *stats);
 /* What was chosen at the start. */
 GREEN_API const char *green_tls_provider(void); /* "allocate" or "donor" */
 GREEN_API const char *green_monitor_source(void); /* "perf", "stat" or "off": how blocked workers are seen */
-GREEN_API const char *green_tick_source(void);  /* "timer", "monitor" or "off" */
+GREEN_API const char *green_tick_source(void);  /* of slices: "timer", "monitor", "perf" or "off" */
 
 #ifdef __cplusplus
 }

@@ -122,14 +122,14 @@ static int load_numbers(const struct green_config *config)
 static int load_words(const struct green_config *config)
 {
     static const char *const switches[] = {"", "1", "0", NULL};
-    static const char *const ticks[] = {"auto", "timer", "monitor", NULL};
+    static const char *const ticks[] = {"auto", "timer", "monitor", "perf", NULL};
     static const char *const providers[] = {"auto", "allocate", "donor", NULL};
     static const char *const monitors[] = {"", "on", "off", "perf", "stat", NULL};
     unsigned preempt, tick, tls, monitor;
     int error = word("GREEN_PREEMPT", config->preempt, switches, "1 or 0", &preempt);
 
     if (!error)
-        error = word("GREEN_TICK", config->tick, ticks, "timer, monitor or auto", &tick);
+        error = word("GREEN_TICK", config->tick, ticks, "timer, monitor, perf or auto", &tick);
     if (!error)
         error = word("GREEN_MONITOR", config->monitor, monitors, "on, off, perf or stat", &monitor);
     if (!error)
@@ -137,7 +137,7 @@ static int load_words(const struct green_config *config)
     if (error)
         return error;
     settings.preempt = preempt != GREEN_OFF;
-    settings.monitor = tick == GREEN_TICK_MONITOR;
+    settings.tick = (int)tick;
     settings.watch = (int)monitor;
     settings.tls = (int)tls;
     return 0;

@@ -121,7 +121,6 @@ static void attach(struct worker *worker, struct proc *proc)
 {
     atomic_store(&proc->worker, worker);
     worker->proc = proc;
-    proc->armed = NEVER;
     proc->accounted = clock_now();
     atomic_store(&worker->hold, HOLD_OWNED);
 }

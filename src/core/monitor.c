@@ -33,7 +33,7 @@
 #define LOOK_MIN_NS UINT64_C(20000)
 #define LOOK_MAX_NS UINT64_C(1000000)
 #define AHEAD_NS UINT64_C(100000)  /* a deadline is watched from so long before it */
-enum { LOOKS_BEFORE_SLOWER = 50 };
+enum { LOOKS_BEFORE_SLOWER = 50, OVERDUE_SLICES = 3 };
 
 static struct {
     _Atomic uint32_t told;         /* futex: counts monitor_watch() that had to wake it */
@@ -102,6 +102,8 @@ static bool hand_over(struct worker *worker)
     lock_release(&sched_lock, RANK_SCHED);
     if (!spare || spares() == 0)
         spares_want();
+    if (!spare)
+        tick_send(worker); /* off its processor, then */
     return revoked;
 }
 
@@ -121,6 +123,31 @@ static bool retake(struct worker *worker)
     return false;
 }
 
+/* The CPU time of a kernel thread, by the clock that libc makes for pthread_getcpuclockid(). */
+static uint64_t cpu_time(const struct worker *worker)
+{
+    struct timespec time = {0, 0};
+
+    clock_gettime((clockid_t)(~(unsigned)worker->tid << 3 | 6), &time);
+    return (uint64_t)time.tv_sec * NS_PER_SEC + (uint64_t)time.tv_nsec;
+}
+
+/*
+ * A thread that spends its time in the kernel without blocking has no ticks by perf: when it has run for slices and
+ * none came, a signal ends its slice.
+ */
+static void end_overdue(struct worker *worker)
+{
+    uint64_t ticks = atomic_load_explicit(&worker->count.ticks, memory_order_relaxed), used = cpu_time(worker);
+
+    if (ticks == worker->ticks_seen && used < worker->used_seen + OVERDUE_SLICES * settings.slice_us * NS_PER_US)
+        return;
+    if (ticks == worker->ticks_seen)
+        tick_send(worker);
+    worker->ticks_seen = ticks;
+    worker->used_seen = used;
+}
+
 struct look {
     bool waits; /* somebody does */
     bool found; /* a processor was taken */
@@ -138,6 +165,7 @@ static void look_at(struct proc *proc, uint64_t now, struct look *look)
     if (atomic_load_explicit(&proc->ticking, memory_order_relaxed) || (soon && block_since(worker, now) != NEVER)) {
         look->waits = true;
         look->found |= retake(worker);
+        end_overdue(worker);
     } else if (!soon && deadline != NEVER && deadline - AHEAD_NS < look->next) {
         look->next = deadline - AHEAD_NS;
     }

@@ -77,12 +77,9 @@ bool somebody_waits(const struct proc *proc)
     return proc->woken.head || !runq_empty(proc) || global_count() > 0;
 }
 
-void tick_need(struct proc *proc, uint64_t deadline)
+static struct worker *holder(struct proc *proc)
 {
-    if (!settings.preempt || deadline >= proc->armed)
-        return;
-    proc->armed = deadline;
-    tick_set(atomic_load_explicit(&proc->worker, memory_order_relaxed), deadline);
+    return atomic_load_explicit(&proc->worker, memory_order_relaxed);
 }
 
 /* A tick, or the worker's losing its processor, for the first of those who sleep. */
@@ -92,7 +89,7 @@ void deadline_need(struct proc *proc)
 
     if (first == NEVER)
         return;
-    tick_need(proc, first);
+    tick_need(holder(proc), TICK_DEADLINE, first);
     monitor_watch(first);
 }
 
@@ -102,7 +99,7 @@ void slice_begin(struct proc *proc, const struct thread *thread, uint64_t now)
     proc->slice_unknown = false;
     proc->accounted = now; /* without ticks, nothing was charged for a while */
     if (atomic_load_explicit(&proc->ticking, memory_order_relaxed))
-        tick_need(proc, proc->slice_end);
+        tick_need(holder(proc), TICK_SLICE, proc->slice_end);
 }
 
 void slice_watch(struct proc *proc, const struct thread *runs)
@@ -124,6 +121,8 @@ static void stop_ticking(struct proc *proc)
     atomic_thread_fence(memory_order_seq_cst);
     if (global_count() > 0)
         atomic_store(&proc->ticking, true);
+    else
+        tick_slice_stop(holder(proc));
 }
 
 /* Set the next tick, for the slice of the thread that runs from now on and for the deadlines of those who sleep. */
@@ -138,7 +137,7 @@ static void set_next_tick(struct proc *proc, const struct thread *runs, bool wai
     if (atomic_load_explicit(&proc->ticking, memory_order_relaxed)) {
         if (proc->slice_end <= now)
             proc->slice_end = now + slice_ns(runs);
-        tick_need(proc, proc->slice_end);
+        tick_need(holder(proc), TICK_SLICE, proc->slice_end);
     }
     deadline_need(proc);
 }
@@ -149,7 +148,7 @@ void ticks_prepare(struct proc *proc, const struct thread *next)
         return;
     if (somebody_waits(proc))
         start_ticking(proc);
-    if (atomic_load_explicit(&proc->ticking, memory_order_relaxed) && proc->armed == NEVER)
+    if (atomic_load_explicit(&proc->ticking, memory_order_relaxed) && !tick_slice_armed(holder(proc)))
         slice_begin(proc, next, clock_now());
     deadline_need(proc);
 }
@@ -292,7 +291,7 @@ static void judge(struct thread *self)
     if (!proc)
         return;
     uint64_t now = clock_now();
-    proc->armed = NEVER;
+    tick_came(worker);
     charge(proc, self, now);
     if (atomic_load_explicit(&proc->first_deadline, memory_order_relaxed) <= now)
         timers_expire(proc, now, &woken);
@@ -344,8 +343,8 @@ static void postpone(struct thread *self)
     compiler_barrier();
     if (atomic_load(&worker->hold) == HOLD_OWNED ||
         atomic_compare_exchange_strong(&worker->hold, &revoking, HOLD_OWNED)) {
-        worker->proc->armed = NEVER;
-        tick_need(worker->proc, clock_now() + slice_ns(self));
+        tick_came(worker);
+        tick_need(worker, TICK_SLICE, clock_now() + slice_ns(self));
     }
     compiler_barrier();
     self->depth--;

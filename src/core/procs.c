@@ -41,7 +41,6 @@ static struct proc *proc_new(unsigned index)
     proc->index = index;
     proc->until_global = GLOBAL_EVERY;
     proc->attention = true;
-    proc->armed = NEVER;
     proc->random = index * 2654435761U + 1;
     atomic_store(&proc->first_deadline, NEVER);
     atomic_store(&procs[index], proc);

@@ -16,7 +16,7 @@ struct settings {
     unsigned procs;
     unsigned slice_us;
     bool preempt;
-    bool monitor;   /* the tick source: a kernel thread, or a timer for each worker */
+    int tick;       /* enum green_tick: the source */
     int watch;      /* enum green_monitor: how blocked workers are seen */
     unsigned max_workers;
     int signal;
@@ -170,8 +170,7 @@ void preempt_stop(void);
 void slice_watch(struct proc *proc, const struct thread *runs);
 /* The processor begins to run threads at `now`. */
 void slice_begin(struct proc *proc, const struct thread *thread, uint64_t now);
-/* A tick must come at that time at the latest. */
-void tick_need(struct proc *proc, uint64_t deadline);
+/* A tick for the first of those who sleep. */
 void deadline_need(struct proc *proc);
 void tick_unblock(struct worker *worker);
 /* A stack pointer within the thread's stack, as far as that is known. */

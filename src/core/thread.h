@@ -133,7 +133,6 @@ struct proc {
     struct run_list woken CACHE_ALIGNED; /* ahead of everybody: their deadlines came; then whom they displaced */
     uint64_t slice_end;          /* ns */
     uint64_t accounted;          /* ns: up to here its time has been charged */
-    uint64_t armed;              /* ns: when the tick comes, or NEVER */
     unsigned quiet_ticks;        /* in a row with nobody waiting */
     unsigned slices_ended;
     uint32_t random;
@@ -179,12 +178,15 @@ struct worker {
     void *kernel_tls;            /* the TLS block that libc and the kernel take for this kernel thread's */
     timer_t timer;               /* tick.c's, as are the next */
     _Atomic uint64_t tick_deadline;
-    bool tick_armed;             /* perhaps; written by whoever holds the processor, or under the sched lock */
-    int clock_fd;                /* a perf event that signals while user code runs; -1: none here */
+    uint64_t armed;              /* ns: when the timer was asked to tick, or NEVER; by the holder, or under the sched lock */
+    int clock_fd;                /* a perf event that ticks while user code runs; -1: none here */
+    bool clock_on, clock_ticked; /* guarded as armed is: it ticks; it has since its period was chosen */
+    uint64_t clock_period;       /* ns */
     bool returns;                /* without such: the monitor looks for its return; guarded by the sched lock */
     const void *ring;            /* block.c's, as is the next: the kernel's records of its switches, or NULL */
     int stat_fd;
     uint64_t blocked_since, blocked_switches; /* as the monitor saw it in /proc */
+    uint64_t ticks_seen, used_seen; /* the monitor's */
     stack_t altstack;
     _Atomic uint32_t wake;       /* futex: 1 when told to go on */
     struct worker *next;         /* of all workers, or of the spares; guarded by the sched lock */

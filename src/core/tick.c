@@ -18,8 +18,8 @@
 #define sigev_notify_thread_id _sigev_un._tid
 #endif
 
-/* How long a thread that is back from the kernel runs without a processor: its signal comes after that. */
-enum { RETURN_NS = 20000 };
+/* The clock's shortest period: how long a thread that is back from the kernel runs without a processor. */
+enum { CLOCK_MIN_NS = 20000 };
 
 /* Its address marks a signal as a tick. */
 static char tick_mark;
@@ -38,11 +38,22 @@ bool tick_is_ours(const siginfo_t *info)
     return (info->si_code == SI_TIMER || info->si_code == SI_QUEUE) && info->si_value.sival_ptr == &tick_mark;
 }
 
+static bool on_clock(const struct worker *worker, enum tick_kind kind)
+{
+    return worker->clock_fd >= 0 && (settings.tick == GREEN_TICK_PERF ||
+                                     (kind == TICK_SLICE && settings.tick == GREEN_TICK_DEFAULT &&
+                                      settings.watch != GREEN_MONITOR_OFF));
+}
+
 const char *tick_source_name(void)
 {
+    const struct worker *any = workers_all();
+
     if (!settings.preempt)
         return "off";
-    return settings.monitor ? "monitor" : "timer";
+    if (settings.tick == GREEN_TICK_MONITOR)
+        return "monitor";
+    return any && on_clock(any, TICK_SLICE) ? "perf" : "timer";
 }
 
 void tick_send(struct worker *worker)
@@ -92,7 +103,7 @@ static void *ticker_run(void *arg)
 
 int tick_source_start(void)
 {
-    if (!settings.preempt || !settings.monitor || atomic_exchange(&ticker.running, true))
+    if (!settings.preempt || settings.tick != GREEN_TICK_MONITOR || atomic_exchange(&ticker.running, true))
         return 0;
     int error = service_start(ticker_run);
     if (error)
@@ -113,7 +124,7 @@ static int clock_open(struct worker *worker)
     attr.size = sizeof attr;
     attr.type = PERF_TYPE_SOFTWARE;
     attr.config = PERF_COUNT_SW_CPU_CLOCK;
-    attr.sample_period = RETURN_NS;
+    attr.sample_period = CLOCK_MIN_NS;
     attr.disabled = attr.exclude_kernel = attr.exclude_hv = 1;
     int fd = (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
     if (fd < 0)
@@ -130,8 +141,9 @@ int tick_worker_start(struct worker *worker)
     struct sigevent event;
 
     atomic_store(&worker->tick_deadline, NEVER);
+    worker->armed = NEVER;
     worker->clock_fd = settings.preempt ? clock_open(worker) : -1;
-    if (!settings.preempt || settings.monitor)
+    if (!settings.preempt || settings.tick == GREEN_TICK_MONITOR)
         return 0;
     memset(&event, 0, sizeof event);
     event.sigev_notify = SIGEV_THREAD_ID;
@@ -141,22 +153,85 @@ int tick_worker_start(struct worker *worker)
     return timer_create(CLOCK_MONOTONIC, &event, &worker->timer) == 0 ? 0 : errno;
 }
 
-void tick_set(struct worker *worker, uint64_t deadline)
+static void timer_need(struct worker *worker, uint64_t when)
 {
-    if (!settings.monitor) {
-        struct itimerspec when = {{0, 0}, clock_timespec(deadline ? deadline : 1)};
-        int saved_errno = errno;
-        worker->tick_armed = true;
-        timer_settime(worker->timer, TIMER_ABSTIME, &when, NULL);
-        errno = saved_errno;
+    const struct itimerspec setting = {{0, 0}, clock_timespec(when ? when : 1)};
+
+    if (when >= worker->armed)
+        return;
+    worker->armed = when;
+    if (settings.tick != GREEN_TICK_MONITOR) {
+        timer_settime(worker->timer, TIMER_ABSTIME, &setting, NULL);
         return;
     }
-    worker->tick_armed = true;
-    atomic_store(&worker->tick_deadline, deadline);
-    if (deadline < atomic_load(&ticker.sleeps_until)) {
+    atomic_store(&worker->tick_deadline, when);
+    if (when < atomic_load(&ticker.sleeps_until)) {
         atomic_fetch_add(&ticker.changed, 1);
         futex_wake(&ticker.changed, 1);
     }
+}
+
+static bool clock_start(struct worker *worker, uint64_t period)
+{
+    if (ioctl(worker->clock_fd, PERF_EVENT_IOC_PERIOD, &period) != 0 ||
+        (!worker->clock_on && ioctl(worker->clock_fd, PERF_EVENT_IOC_ENABLE, 0) != 0))
+        return false;
+    worker->clock_on = true;
+    worker->clock_ticked = false;
+    worker->clock_period = period;
+    return true;
+}
+
+/* A period that is about right is kept, and after a tick one that is shorter than needed is not. */
+static void clock_need(struct worker *worker, uint64_t when)
+{
+    uint64_t now = clock_now(), period = when > now + CLOCK_MIN_NS ? when - now : CLOCK_MIN_NS;
+
+    if (worker->clock_on && worker->clock_period <= period + period / 16 &&
+        (!worker->clock_ticked || worker->clock_period >= period - period / 16)) {
+        worker->clock_ticked = false;
+        return;
+    }
+    clock_start(worker, period);
+}
+
+static void clock_stop(struct worker *worker)
+{
+    if (worker->clock_on)
+        ioctl(worker->clock_fd, PERF_EVENT_IOC_DISABLE, 0);
+    worker->clock_on = false;
+}
+
+void tick_need(struct worker *worker, enum tick_kind kind, uint64_t when)
+{
+    int saved_errno = errno;
+
+    if (!settings.preempt)
+        return;
+    if (on_clock(worker, kind))
+        clock_need(worker, when);
+    else
+        timer_need(worker, when);
+    errno = saved_errno;
+}
+
+void tick_came(struct worker *worker)
+{
+    worker->armed = NEVER;
+    worker->clock_ticked = true;
+}
+
+void tick_slice_stop(struct worker *worker)
+{
+    int saved_errno = errno;
+
+    clock_stop(worker);
+    errno = saved_errno;
+}
+
+bool tick_slice_armed(const struct worker *worker)
+{
+    return on_clock(worker, TICK_SLICE) ? worker->clock_on : worker->armed != NEVER;
 }
 
 void tick_clear(struct worker *worker)
@@ -164,27 +239,21 @@ void tick_clear(struct worker *worker)
     const struct itimerspec never = {{0, 0}, {0, 0}};
     int saved_errno = errno;
 
-    if (!worker->tick_armed)
-        return;
-    worker->tick_armed = false;
-    worker->returns = false;
-    if (settings.monitor)
+    if (worker->armed != NEVER && settings.tick == GREEN_TICK_MONITOR)
         atomic_store(&worker->tick_deadline, NEVER);
-    else
+    else if (worker->armed != NEVER)
         timer_settime(worker->timer, 0, &never, NULL);
-    if (worker->clock_fd >= 0)
-        ioctl(worker->clock_fd, PERF_EVENT_IOC_DISABLE, 0);
+    worker->armed = NEVER;
+    worker->returns = false;
+    clock_stop(worker);
     errno = saved_errno;
 }
 
 void tick_on_return(struct worker *worker)
 {
-    uint64_t period = RETURN_NS;
     int saved_errno = errno;
 
-    worker->tick_armed = true;
-    worker->returns = worker->clock_fd < 0 || ioctl(worker->clock_fd, PERF_EVENT_IOC_PERIOD, &period) != 0 ||
-                      ioctl(worker->clock_fd, PERF_EVENT_IOC_ENABLE, 0) != 0;
+    worker->returns = worker->clock_fd < 0 || !clock_start(worker, CLOCK_MIN_NS);
     errno = saved_errno;
 }
 

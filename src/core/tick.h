@@ -2,11 +2,15 @@
  * Tick sources: who sends a worker its signal, and how a handler knows that it is a tick.
  *
  * timer    a POSIX timer for each worker, aimed at its kernel thread.  The kernel raises it from an interrupt: exact,
- * 20 us
- *          of a processor's time each.  A timer is set for one deadline at a time, so workers never tick in phase.
+ *          20 us of a processor's time each.  A timer is set for one deadline at a time, so workers never tick in phase.
  * monitor  a kernel thread of our own sleeps until the first deadline of all and queues a signal to each worker that
- * is due.
- *          A third of the cost, but late by the monitor's own wake-up when all processors compute.
+ *          is due.  A third of the cost, but late by the monitor's own wake-up when all processors compute.
+ * perf     a perf event for each worker that counts the time in which it runs the program's code, and signals after so
+ *          much of it: such a tick interrupts no system call, not even one that is about to begin.  It comes late when
+ *          the worker is in the kernel at that moment, so it serves slices; deadlines, only when it is asked for by
+ *          name.  It ticks on at its period until told otherwise: a steady slice costs no system call.
+ * auto     perf for slices where it is allowed and the monitor is on, which watches for threads that spend their time
+ *          in the kernel; the timer for deadlines.
  * A periodic timer was rejected: it goes on when nobody waits, and cannot serve the deadlines of sleeping threads.
  */
 #ifndef TICK_H
@@ -22,8 +26,16 @@ int tick_source_start(void);
 /* Give a worker, on its own kernel thread, what it needs to be ticked: 0, EAGAIN, ENOMEM. */
 int tick_worker_start(struct worker *worker);
 
-/* Signal the worker at that time (ns); a later call replaces an earlier one.  For the worker itself, at depth > 0. */
-void tick_set(struct worker *worker, uint64_t deadline);
+/* What a tick is for: the two may come from different sources. */
+enum tick_kind { TICK_SLICE, TICK_DEADLINE };
+
+/* Signal the worker at that time (ns) at the latest.  For the worker itself, at depth > 0, as the next three. */
+void tick_need(struct worker *worker, enum tick_kind kind, uint64_t when);
+/* A tick came: what is needed will be said anew. */
+void tick_came(struct worker *worker);
+/* No more for slices; and is one to come? */
+void tick_slice_stop(struct worker *worker);
+bool tick_slice_armed(const struct worker *worker);
 
 /* Signal it no more.  With the sched lock held: the worker has, or is about to have, no processor. */
 void tick_clear(struct worker *worker);

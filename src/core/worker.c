@@ -255,7 +255,7 @@ static struct thread *find_work(struct worker *worker)
         }
         if (worker->tick_pending) {
             worker->tick_pending = false;
-            proc->armed = NEVER;
+            tick_came(worker);
         }
         timers_fire(proc);
         if ((next = choose_ready(proc)) || (next = steal(worker)))
