@@ -126,6 +126,11 @@ static bool stat_blocked(int fd)
     return end && end[1] == ' ' && strchr("SDTt", end[2]);
 }
 
+bool block_now(const struct worker *worker)
+{
+    return worker->ring ? ring_since(worker->ring) != NEVER : worker->stat_fd >= 0 && stat_blocked(worker->stat_fd);
+}
+
 uint64_t block_since(struct worker *worker, uint64_t now)
 {
     if (worker->ring)

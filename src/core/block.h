@@ -11,6 +11,9 @@ void block_close(struct worker *worker);
 /* Since when (CLOCK_MONOTONIC, ns); NEVER when it is not.  A look without a system call where perf is allowed. */
 uint64_t block_since(struct worker *worker, uint64_t now);
 
+/* The same, for others than the monitor: is it? */
+bool block_now(const struct worker *worker);
+
 /* "perf", "stat": what the last worker got. */
 const char *block_source_name(void);
 

@@ -69,6 +69,15 @@ void monitor_watch(uint64_t deadline)
     errno = saved_errno;
 }
 
+bool monitor_take(struct proc *proc, struct worker *worker)
+{
+    if (!atomic_load(&monitor.running) || !block_now(worker))
+        return false;
+    atomic_store(&proc->ticking, true);
+    monitor_watch(0);
+    return true;
+}
+
 static int depth_of(const struct thread *thread)
 {
     return __atomic_load_n(&thread->depth, __ATOMIC_ACQUIRE);

@@ -120,7 +120,7 @@ static void stop_ticking(struct proc *proc)
     atomic_store(&proc->ticking, false);
     atomic_thread_fence(memory_order_seq_cst);
     if (global_count() > 0)
-        atomic_store(&proc->ticking, true);
+        start_ticking(proc);
     else
         tick_slice_stop(holder(proc));
 }
@@ -148,6 +148,8 @@ void ticks_prepare(struct proc *proc, const struct thread *next)
         return;
     if (somebody_waits(proc))
         start_ticking(proc);
+    if (atomic_load_explicit(&proc->ticking, memory_order_relaxed))
+        monitor_watch(0); /* which does not see a processor that is idle, ticking or not */
     if (atomic_load_explicit(&proc->ticking, memory_order_relaxed) && !tick_slice_armed(holder(proc)))
         slice_begin(proc, next, clock_now());
     deadline_need(proc);

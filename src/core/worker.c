@@ -12,6 +12,7 @@
  */
 #include "base/futex.h"
 #include "core/hold.h"
+#include "core/monitor.h"
 #include "core/observe.h"
 #include "core/pool.h"
 #include "core/program_signal.h"
@@ -63,7 +64,7 @@ void proc_kick(struct proc *proc)
     lock_release(&sched_lock, RANK_SCHED);
     if (asleep)
         futex_wake(&worker->wake, 1);
-    else if (worker && settings.preempt)
+    else if (worker && settings.preempt && !monitor_take(proc, worker))
         tick_send(worker);
 }
 

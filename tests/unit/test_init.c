@@ -3,6 +3,7 @@
  */
 #include "unit.h"
 
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -53,7 +54,7 @@ Test(init, defaults)
     cr_assert_leq(stats.procs, (uint64_t)CPU_COUNT(&cpus));
     cr_assert_eq((int)stats.procs, green_getconcurrency());
     cr_assert_eq(stats.threads_live, 1);
-    cr_assert_str_eq(green_tick_source(), "timer");
+    cr_assert(!strcmp(green_tick_source(), "perf") || !strcmp(green_tick_source(), "timer"));
     cr_assert(!strcmp(green_tls_provider(), "allocate") || !strcmp(green_tls_provider(), "donor"));
     green_attr_t attr;
     size_t bytes;
@@ -102,11 +103,26 @@ Test(init, environment_turns_preemption_off)
     cr_assert_str_eq(green_tick_source(), "off");
 }
 
-Test(init, auto_is_the_timer)
+Test(init, auto_is_the_timer_without_the_monitor)
 {
     setenv("GREEN_TICK", "auto", 1);
+    setenv("GREEN_MONITOR", "off", 1);
     cr_assert_eq(green_init(NULL), 0);
     cr_assert_str_eq(green_tick_source(), "timer");
+}
+
+static void *return_itself(void *arg)
+{
+    return arg;
+}
+
+Test(init, monitor_sees_by_the_state)
+{
+    setenv("GREEN_MONITOR", "stat", 1);
+    cr_assert_eq(green_init(NULL), 0);
+    cr_assert_str_eq(green_monitor_source(), "off", "not before there are threads");
+    join_result(spawn(return_itself, NULL));
+    cr_assert_str_eq(green_monitor_source(), "stat");
 }
 
 Test(init, settings_win_over_environment)
@@ -127,6 +143,7 @@ Test(init, bad_environment)
         {"GREEN_SLICE_US", "99"},   {"GREEN_SLICE_US", "10ms"}, {"GREEN_SLICE_US", "10000001"},
         {"GREEN_PREEMPT", "2"},     {"GREEN_PREEMPT", "maybe"}, {"GREEN_TICK", "sundial"},
         {"GREEN_SIGNAL", "0"},      {"GREEN_SIGNAL", "9"},      {"GREEN_SIGNAL", "1000"},
+        {"GREEN_MONITOR", "maybe"}, {"GREEN_MONITOR", "2"},     {"GREEN_MAX_WORKERS", "0"},
         {"GREEN_STACK", "16383"},   {"GREEN_STACK", "256K!"},   {"GREEN_STACK", "1073741825"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -150,11 +167,13 @@ Test(init, bad_settings)
         {"slice", {.slice_us = 99}},
         {"slice", {.slice_us = 10000001}},
         {"preempt", {.preempt = (enum green_switch)3}},
-        {"tick", {.tick = (enum green_tick)3}},
+        {"tick", {.tick = (enum green_tick)4}},
         {"tick", {.tick = (enum green_tick)1000}},
         {"signal", {.signal = SIGKILL}},
         {"signal", {.signal = -1}},
         {"signal", {.signal = 1000}},
+        {"monitor", {.monitor = (enum green_monitor)5}},
+        {"max_workers", {.max_workers = UINT_MAX}},
         {"stack", {.stack_bytes = 16383}},
         {"stack", {.stack_bytes = ((size_t)1 << 30) + 1}},
     };
