@@ -5,7 +5,7 @@
  * stores in flight for each worker.  Within them every interleaving is looked at.
  *
  * Memory is that of x86 (TSO).  A worker's plain stores (depth, cur, tick, its ring) go through a first-in-first-out
- * buffer, which drains whenever it likes.  A locked instruction, so also a lock's acquisition and release, finds it
+ * buffer (STORES=0: there is none), which drains whenever it likes.  A locked instruction, so also a lock's acquisition and release, finds it
  * empty; membarrier() empties that of every worker, one after the other.  The kernel's own barriers, when a thread
  * sleeps or a signal comes, are left out: nothing here may depend on them.
  *
@@ -26,7 +26,9 @@
  *     until it lets go (a thread whose worker was revoked may compute on until its return tick; it touches nothing);
  *   - a thread is run by one worker, on one queue, or parked: never two of these;
  *   - when nothing can move any more, every thread is blocked in the kernel for ever: no deadlock, no thread lost;
- *   - LIVE: a thread that waits for a processor gets one, whatever the others do (`runs`, under weak fairness).
+ *   - LIVE: a thread that waits for a processor gets one, whatever the others do, be it to block for ever (`runs`,
+ *     under weak fairness).  To keep that small, run looks at it with STORES=0, memory at once; a locked section is
+ *     one step; and a thread yields at the latest at its second entry, for else its slice would never end.
  *
  * Leaving something out must be found, or the model proves nothing:
  *   NO_MEMBARRIER  the monitor does not pay for the worker's missing fence
