@@ -84,7 +84,7 @@ say = $(if $(V),,@printf '  %-4s %s\n' $(1) '$(2)')
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests check demo unit crash gdb stress valgrind samples installed bench install uninstall deps clean help
+.PHONY: all tests check demo model unit crash gdb stress valgrind samples installed bench install uninstall deps clean help
 .PHONY: FORCE
 
 all: $(LIBRARIES) #: the shared and the static library
@@ -121,6 +121,10 @@ stress valgrind:
 	        $(UNDER) $$program --seconds $(SECONDS_EACH) $(if $(SEED),--seed $(SEED)); \
 	done; done
 
+model: #: install spin if it is missing, and model-check the protocols
+	@tools/deps model
+	@tests/model/run
+
 samples: $(SAMPLES) #: run the samples
 	@set -e; cd $(BUILD)/samples; for sample in $(notdir $(SAMPLES)); do \
 	    echo "samples: $$sample"; timeout --foreground -k 10 300 ./$$sample; \
@@ -150,7 +154,7 @@ uninstall: #: remove what install put there
 	    lib/libgreen.a lib/libgreen.so lib/$(SONAME) lib/libgreen.so.$(VERSION) share/libgreen/libgreen-gdb.py)
 	rmdir $(DESTDIR)$(PREFIX)/include/green $(DESTDIR)$(PREFIX)/share/libgreen
 
-deps: #: install what the tests need (apt-get), or say what it is; DEPS=demo|check|ci|bench
+deps: #: install what the tests need (apt-get), or say what it is; DEPS=demo|check|model|ci|bench
 	tools/deps $(or $(DEPS),check)
 
 clean: #: remove the build folders
