@@ -93,6 +93,25 @@ GREEN_API void green_safepoint(void);
 GREEN_API int green_setslice_np(green_t thread, unsigned slice_us);
 GREEN_API int green_getslice_np(green_t thread, unsigned *slice_us);
 
+/*
+ * Bring the pages of a range in, whole pages from the first byte's to the last byte's, without holding up this
+ * processor: when some are missing, a kernel thread of the library's waits for them while the calling thread is
+ * parked.  An access then does not wait for a disk, a network or a userfaultfd, unless the kernel has evicted the
+ * page meanwhile: then it is a page fault as any other (mlock() prevents that).  Private writable anonymous memory is
+ * allocated, as if written to; everything else is brought in as if read, and a private mapping of a file is copied
+ * only when written to.
+ *
+ * 0 bytes are always in.  When nothing is missing it returns at once.  Never raises SIGSEGV or SIGBUS.
+ *   ENOMEM  some of the range is not mapped; or there is no memory, for the pages or for the request
+ *   EFAULT  some of it cannot be read: PROT_NONE, a guard, beyond its file's end, an I/O error, or memory of a
+ *           userfaultfd for user-mode faults alone
+ * After an error some pages may have been brought in.  Up to 16 such kernel threads are created on demand, whatever
+ * GREEN_MONITOR says, and end when idle for a second; further callers wait for one.  Where the kernel refuses to
+ * create the first, the caller's processor waits after all.  On a kernel thread of the program's own that thread
+ * waits.  Parks; not a cancellation point.  Signal handler: no.  (Modelled on mlock() and MADV_POPULATE_READ.)
+ */
+GREEN_API int green_prefault(const void *addr, size_t bytes);
+
 #ifdef __cplusplus
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wshadow" /* the structure's name is the function's, as stat's is */

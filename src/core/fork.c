@@ -17,6 +17,7 @@
 
 #include "core/monitor.h"
 #include "core/pool.h"
+#include "core/prefault.h"
 #include "core/runq.h"
 #include "core/sched.h"
 #include "core/table.h"
@@ -50,6 +51,7 @@ static void after_fork_in_child(void)
     tls_modules_fork_reset();
     tick_fork_reset();
     monitor_fork_reset();
+    prefault_fork_reset();
     procs_set(1);
     if (self->kind == THREAD_MULTIPLEXED)
         restart_worker(self);
