@@ -57,10 +57,10 @@ LIB_FLAGS := $(INTERNAL) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fas
 SHARED_FLAGS := -shared -Wl,-soname,$(SONAME) -Wl,--version-script=src/libgreen.map -Wl,-z,now -Wl,-z,nodelete
 LIBS := -lffi -ldl
 
-# Files.  A common.c beside programs is linked into each of them.
+# Files.  A common.c or common_*.c beside programs is linked into each of them.
 
 object = $(patsubst %,$(BUILD)/obj/%.o,$(1))
-c_programs = $(patsubst %.c,$(BUILD)/%,$(filter-out %/common.c,$(wildcard $(1)/*.c)))
+c_programs = $(patsubst %.c,$(BUILD)/%,$(filter-out %/common.c $(wildcard $(1)/common_*.c),$(wildcard $(1)/*.c)))
 cxx_programs = $(patsubst %.cc,$(BUILD)/%,$(wildcard $(1)/*.cc))
 
 LIB_OBJECTS := $(call object,$(wildcard src/*/*.c arch/$(ARCH)/*.S))
@@ -91,10 +91,12 @@ all: $(LIBRARIES) #: the shared and the static library
 
 tests: all $(UNIT) $(DSOS) $(STRESS) $(CRASH) $(GDB_PROGRAMS) $(SAMPLES) #: build all tests and samples, run none
 
-demo: #: install what is missing, build, and show a hog with and without preemption (timeline.svg)
+demo: #: install what is missing, build, show a hog (timeline.svg) and page faults (pagefault.svg), and what is done
 	@tools/deps demo
-	@$(MAKE) $(JOBS) $(BUILD)/samples/01_hog
+	@$(MAKE) $(JOBS) $(BUILD)/samples/01_hog $(BUILD)/samples/03_pagefault
 	$(BUILD)/samples/01_hog
+	@echo
+	$(BUILD)/samples/03_pagefault
 
 check: #: install what is missing, build, and run every test
 	@tools/deps check
@@ -216,7 +218,8 @@ $(BUILD)/tests/dso/%.so: tests/unit/dso/%.c $(BUILD)/flags
 	$(Q)$(CC) $(C_FLAGS) -fPIC -shared -o $@ $<
 
 $(foreach dir,samples tests/stress tests/crash,$(if $(wildcard $(dir)/common.c),\
-    $(eval $(filter $(BUILD)/$(dir)/%,$(C_PROGRAMS) $(CXX_PROGRAMS)): $(call object,$(dir)/common.c))))
+    $(eval $(filter $(BUILD)/$(dir)/%,$(C_PROGRAMS) $(CXX_PROGRAMS)): \
+        $(call object,$(dir)/common.c $(wildcard $(dir)/common_*.c)))))
 
 $(C_PROGRAMS): $(BUILD)/%: $(BUILD)/obj/%.c.o $(BUILD)/libgreen.a
 	$(call say,LD,$@)

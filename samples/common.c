@@ -4,9 +4,11 @@
 #include "common.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -106,6 +108,7 @@ int in_child(void (*function)(const void *settings, void *result), const void *s
     pid_t child = fork();
     must(child < 0 ? errno : 0, "fork");
     if (child == 0) {
+        must(prctl(PR_SET_PDEATHSIG, SIGKILL) ? errno : 0, "prctl"); /* it ends with us, whatever ends us */
         function(settings, result);
         exit(write(ends[1], result, bytes) != (ssize_t)bytes);
     }

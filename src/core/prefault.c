@@ -11,6 +11,11 @@
  * vain.  The invariant, under the lock: while the queue is not empty there is a helper, or one is being made; and a
  * helper does not end with requests in the queue.
  *
+ * A helper is in the runtime as a worker's own context is: at depth 1 for ever, with all signals blocked.  It holds no
+ * processor and is on no list of workers, so nobody but itself looks at its structure, which lies on its stack: unlike
+ * a kernel thread of the program's (foreign.c) it needs nothing that could be refused, and its creator need not wait
+ * until it has started.
+ *
  * A request lies on its caller's stack.  It is done once `done` is set under the lock; whoever sets it does not touch
  * it afterwards.  The caller parks under the same lock, so it is off its stack before it can be made ready.
  *
@@ -87,12 +92,9 @@ static bool enqueue(struct request *request)
     return make;
 }
 
-/* Bring in what is asked for, at depth 0, and tell who asked.  A helper is idle again before that one can ask more. */
-static void serve(struct thread *self, struct request *request, bool helper)
+/* Tell who asked.  A helper is idle again before that one can ask more. */
+static void finish(struct thread *self, struct request *request, int error, bool helper)
 {
-    leave(self);
-    int error = populate(request->at, request->end);
-    enter();
     lock_acquire(&pool.lock, RANK_QUEUE);
     struct thread *waiter = request->waiter;
     request->error = error;
@@ -125,29 +127,24 @@ static struct request *next_request(void)
     return request;
 }
 
-enum { STARTING, STARTED, FAILED };
-
 static void *helper_main(void *arg)
 {
-    _Atomic uint32_t *state = arg; /* its creator's, until it is answered */
-    struct thread *self = enter();
+    struct worker worker = {.own = {.kind = THREAD_WORKER, .depth = 1, .worker = &worker, .deadline = NEVER},
+                            .tid = gettid(),
+                            .kernel_tls = arch_thread_pointer()};
     struct request *request;
 
+    self_thread = &worker.own;
     prctl(PR_SET_NAME, "green-prefault");
-    atomic_store(state, self ? STARTED : FAILED);
-    futex_wake(state, 1);
-    if (!self)
-        return NULL;
     while ((request = next_request()))
-        serve(self, request, true);
-    leave(self);
-    return NULL;
+        finish(&worker.own, request, populate(request->at, request->end), true);
+    self_thread = NULL;
+    return arg;
 }
 
 /* Calls pthread_create: at depth 0. */
 static bool helper_make(void)
 {
-    _Atomic uint32_t state = STARTING;
     sigset_t all;
     pthread_attr_t attr;
     pthread_t thread;
@@ -157,11 +154,9 @@ static bool helper_make(void)
     pthread_attr_setstacksize(&attr, STACK_BYTES + tls_bytes());
     sigfillset(&all);
     pthread_attr_setsigmask_np(&attr, &all);
-    int error = pthread_create(&thread, &attr, helper_main, &state);
+    int error = pthread_create(&thread, &attr, helper_main, NULL);
     pthread_attr_destroy(&attr);
-    while (!error && atomic_load(&state) == STARTING)
-        futex_wait(&state, STARTING, NEVER);
-    return !error && atomic_load(&state) == STARTED;
+    return error == 0;
 }
 
 /* The helper that was counted on does not come.  If there is no other, its work is the caller's. */
@@ -174,7 +169,10 @@ static void do_without(struct thread *self)
     pool.helpers--;
     while (pool.helpers == 0 && (request = dequeue())) {
         lock_release(&pool.lock, RANK_QUEUE);
-        serve(self, request, false);
+        leave(self);
+        int error = populate(request->at, request->end);
+        enter();
+        finish(self, request, error, false);
         lock_acquire(&pool.lock, RANK_QUEUE);
     }
     lock_release(&pool.lock, RANK_QUEUE);
