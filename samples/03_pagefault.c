@@ -64,7 +64,7 @@ static size_t beats;
 struct mark {
     uint64_t at_ns;
     uint64_t units;
-    uint64_t denied_ns; /* that our kernel threads waited for a CPU, on which other processes ran */
+    uint64_t denied_ns; /* that workers waited for a CPU, on which other processes ran */
     unsigned kernel_threads;
 };
 
@@ -105,20 +105,28 @@ static void touch(const unsigned char *from, size_t pages, size_t first)
     }
 }
 
-/* What the kernel counts for one of our kernel threads. */
-static void add_kernel_thread(struct mark *mark, const char *id)
+static bool read_line(const char *id, const char *name, char *line, size_t bytes)
 {
     char path[300];
-    unsigned long long ran_ns, denied_ns;
-    snprintf(path, sizeof path, "/proc/self/task/%s/schedstat", id);
+    snprintf(path, sizeof path, "/proc/self/task/%s/%s", id, name);
     FILE *file = fopen(path, "r");
-    if (file && fscanf(file, "%llu %llu", &ran_ns, &denied_ns) == 2) {
-        mark->denied_ns += denied_ns;
-    }
+    bool good = file && fgets(line, (int)bytes, file);
     if (file) {
         fclose(file);
     }
+    return good;
+}
+
+/* What the kernel counts for one of our kernel threads.  Those the library names run no green threads. */
+static void add_kernel_thread(struct mark *mark, const char *id)
+{
+    char line[128];
+    unsigned long long denied_ns;
     mark->kernel_threads++;
+    if (read_line(id, "comm", line, sizeof line) && strncmp(line, "green-", 6) != 0 &&
+        read_line(id, "schedstat", line, sizeof line) && sscanf(line, "%*u %llu", &denied_ns) == 1) {
+        mark->denied_ns += denied_ns;
+    }
 }
 
 static struct mark mark_now(void)
@@ -344,7 +352,7 @@ static void print_table(const struct result results[RUNS])
 /* The others went on.  The limits leave room for a machine that is busy with other things. */
 static bool went_on(const struct kind_result *result)
 {
-    return !result->measured || (result->compute > 70 && result->gap_ns < DELAY_MS * UINT64_C(900000));
+    return !result->measured || (result->compute > 70 && result->gap_ns < DELAY_MS * UINT64_C(1000000));
 }
 
 /* A page of FUSE stalls pure N:1 for all of its time; the wait for userfaultfd is interrupted by ticks. */

@@ -118,10 +118,10 @@ static void answer_one(const struct server *server, const struct fuse_in_header 
     case FUSE_GETATTR: answer_attributes(server, in); return;
     case FUSE_OPEN: answer(server, in, 0, &opened, sizeof opened); return;
     case FUSE_READ: answer_read(server, in, (const void *)(in + 1)); return;
-    case FUSE_RELEASE: answer(server, in, 0, NULL, 0); return;
+    case FUSE_RELEASE: answer(server, in, 0, "", 0); return;
     case FUSE_FORGET:
     case FUSE_BATCH_FORGET: return;
-    default: answer(server, in, ENOSYS, NULL, 0); return;
+    default: answer(server, in, ENOSYS, "", 0); return;
     }
 }
 
@@ -178,7 +178,7 @@ static int mount_file(struct server *server)
         return error;
     }
     server->device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-    if (server->device < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) {
+    if (server->device < 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0) {
         return errno;
     }
     snprintf(options, sizeof options, "fd=%d,rootmode=%o,user_id=0,group_id=0", server->device, S_IFREG | 0444);

@@ -46,7 +46,7 @@ static uintptr_t page_bytes(void)
 
 static void *pointer(uintptr_t address)
 {
-    return (void *)address; /* NOLINT: an address that the program has given as a pointer */
+    return (void *)address;
 }
 
 /* A byte of each page, for nothing but the fault. */

@@ -241,8 +241,11 @@ static void refuse_kernel_threads(void)
     must(fork() == -1 && errno == EAGAIN);
 }
 
+static atomic_bool refused;
+
 static void *prefault_fresh(void *arg)
 {
+    wait_for(atomic_load(&refused));
     for (int i = 0; i < 50; i++) {
         char *memory = map_anonymous(PAGES);
         must(green_prefault(memory, PAGES * PAGE) == 0);
@@ -252,13 +255,14 @@ static void *prefault_fresh(void *arg)
     return arg;
 }
 
-/* Somebody has to do it. */
+/* Somebody has to do it.  (A sanitizer's green thread takes a kernel thread to create: these come first.) */
 ON_BOTH(prefault, no_helper_to_be_had)
 {
     green_t threads[STORM_THREADS];
-    refuse_kernel_threads();
     for (int i = 0; i < STORM_THREADS; i++)
         threads[i] = spawn(prefault_fresh, NULL);
+    refuse_kernel_threads();
+    atomic_store(&refused, true);
     for (int i = 0; i < STORM_THREADS; i++)
         join_result(threads[i]);
     check_bad_ranges();
