@@ -22,6 +22,7 @@ enum lock_rank {
     RANK_CONTROL,   /* the set of processors */
     RANK_TIMERS,    /* a processor's timer heap */
     RANK_TIMERS_TO, /* another's, into which it is moved */
+    RANK_UNBORN,    /* a processor's threads that have not started */
     RANK_SCHED,     /* global run queue, idle processors, spare workers */
     RANK_POOL,      /* released threads */
     RANK_TABLE,     /* the thread table */

@@ -140,6 +140,24 @@ struct thread *choose(struct worker *worker)
     return next ? next : &worker->own;
 }
 
+/*
+ * Whom a joiner gives its turn to: to its target, when that has not started.  What goes before the line goes before
+ * the target as well: a processor's end, woken threads, and at every GLOBAL_EVERYth dispatch the global queue.
+ */
+struct thread *choose_target(struct worker *worker, struct thread *target)
+{
+    struct proc *proc = worker->proc;
+    uint32_t until = atomic_load_explicit(&proc->until_global, memory_order_relaxed) - 1;
+
+    if (atomic_load_explicit(&proc->retired, memory_order_relaxed) || proc->woken.head ||
+        (until == 0 && global_count() > 0) || !runq_take_unborn(target))
+        return choose(worker);
+    atomic_store_explicit(&proc->until_global, until ? until : GLOBAL_EVERY, memory_order_relaxed);
+    if (until == 0)
+        count_up(&proc->rounds);
+    return target;
+}
+
 uint64_t dispatches_of(const struct proc *proc)
 {
     return (atomic_load_explicit(&proc->rounds, memory_order_relaxed) + 1) * GLOBAL_EVERY -

@@ -7,7 +7,8 @@
  *
  * A thread that ends is announced from off its stack: only then may its joiner release it.  When the joiner already
  * waits, the ending thread switches straight to it, and has left its stack by the time the joiner runs.  A joiner,
- * too, enters itself from off its own stack: from then on it may be resumed.
+ * too, enters itself from off its own stack: from then on it may be resumed.  When its target has not started, the
+ * joiner switches straight to that one (runq.h says why), which cannot end before it has entered the joiner.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -92,6 +93,7 @@ static void thread_main(void)
     struct thread *self = self_thread;
 
     switch_arrived(self);
+    self->unborn = false;
     if (self->fresh_block) {
         self->fresh_block = false;
         tls_first_run();
@@ -114,6 +116,7 @@ static void prepare(struct thread *thread, const green_attr_t *attr, void *(*sta
     thread->start = start;
     thread->arg = arg;
     thread->depth = 1;
+    thread->unborn = true;
     thread->kind = THREAD_MULTIPLEXED;
     thread->used_ns = thread->woken_ns = 0;
     thread->once = NULL;
@@ -316,7 +319,7 @@ static int join_wait(struct thread *self, struct thread *target)
             foreign_park(self, NULL, RANK_QUEUE);
     } else {
         atomic_store_explicit(&self->state, THREAD_PARKED, memory_order_relaxed);
-        switch_to(self, choose(self->worker), after_join, target);
+        switch_to(self, choose_target(self->worker, target), after_join, target);
     }
     return self->join_error == EALREADY ? 0 : self->join_error;
 }

@@ -128,12 +128,118 @@ void runq_push_slow(struct proc *proc, struct thread *thread)
     }
 }
 
+static void unborn_lock(struct proc *proc)
+{
+    if (sched_shared)
+        lock_acquire(&proc->unborn_lock, RANK_UNBORN);
+}
+
+static void unborn_unlock(struct proc *proc)
+{
+    atomic_store_explicit(&proc->unborn_first, proc->unborn.head, memory_order_release);
+    if (sched_shared)
+        lock_release(&proc->unborn_lock, RANK_UNBORN);
+}
+
+/* With the lock, as is the next. */
+static void unborn_append(struct proc *proc, struct thread *thread)
+{
+    thread->prev = proc->unborn.head ? proc->unborn.tail : NULL;
+    thread->line_place = atomic_load_explicit(&proc->tail, memory_order_relaxed);
+    run_list_append(&proc->unborn, thread);
+    proc->unborn_count++;
+    atomic_store_explicit(&thread->unborn_at, proc, memory_order_relaxed);
+}
+
+static void unborn_remove(struct proc *proc, struct thread *thread)
+{
+    if (thread->prev)
+        thread->prev->next = thread->next;
+    else
+        proc->unborn.head = thread->next;
+    if (thread->next)
+        thread->next->prev = thread->prev;
+    else
+        proc->unborn.tail = thread->prev;
+    proc->unborn_count--;
+    atomic_store_explicit(&thread->unborn_at, NULL, memory_order_relaxed);
+}
+
+/* The oldest of the unborn, unless somebody in the ring has stood in line for longer. */
+struct thread *runq_pop_unborn(struct proc *proc)
+{
+    unborn_lock(proc);
+    struct thread *oldest = proc->unborn.head;
+    uint32_t head = atomic_load_explicit(&proc->head, memory_order_acquire);
+    if (oldest && (int32_t)(oldest->line_place - head) <= 0)
+        unborn_remove(proc, oldest);
+    else
+        oldest = NULL;
+    unborn_unlock(proc);
+    return oldest;
+}
+
+/* It may be on its way from one list to another, or running already. */
+bool runq_take_unborn(struct thread *thread)
+{
+    struct proc *proc = atomic_load_explicit(&thread->unborn_at, memory_order_relaxed);
+
+    if (!proc)
+        return false;
+    unborn_lock(proc);
+    bool there = atomic_load_explicit(&thread->unborn_at, memory_order_relaxed) == proc;
+    if (there)
+        unborn_remove(proc, thread);
+    unborn_unlock(proc);
+    return there;
+}
+
+/* Half of them, the oldest: those with the largest subtrees. */
+static void take_half_unborn(struct proc *victim, struct run_list *half)
+{
+    unborn_lock(victim);
+    unsigned count = victim->unborn_count - victim->unborn_count / 2;
+    if (count > RING / 2)
+        count = RING / 2;
+    for (; count > 0; count--) {
+        struct thread *thread = victim->unborn.head;
+        unborn_remove(victim, thread);
+        run_list_append(half, thread);
+    }
+    unborn_unlock(victim);
+}
+
+/* One of them is returned, the rest is in the thief's line.  In between, a joiner finds them nowhere, and parks. */
+static struct thread *steal_unborn(struct proc *thief, struct proc *victim)
+{
+    struct run_list half = {NULL, NULL};
+    struct thread *thread;
+
+    take_half_unborn(victim, &half);
+    struct thread *oldest = run_list_pop(&half);
+    if (!half.head)
+        return oldest;
+    unborn_lock(thief);
+    while ((thread = run_list_pop(&half)))
+        unborn_append(thief, thread);
+    unborn_unlock(thief);
+    return oldest;
+}
+
+/* The one it displaces goes to the end of the line. */
 void runq_push_next(struct proc *proc, struct thread *thread)
 {
     struct thread *displaced = exchange_next(proc, thread);
 
-    if (displaced)
+    if (!displaced)
+        return;
+    if (!displaced->unborn) {
         runq_push(proc, displaced);
+        return;
+    }
+    unborn_lock(proc);
+    unborn_append(proc, displaced);
+    unborn_unlock(proc);
 }
 
 static struct thread *steal_next(struct proc *victim)
@@ -155,8 +261,10 @@ struct thread *runq_steal(struct proc *thief, struct proc *victim, bool next_too
         uint32_t head = atomic_load_explicit(&victim->head, memory_order_acquire);
         uint32_t waiting = atomic_load_explicit(&victim->tail, memory_order_acquire) - head;
         uint32_t half = waiting - waiting / 2;
-        if (waiting == 0)
-            return next_too ? steal_next(victim) : NULL;
+        if (waiting == 0) {
+            struct thread *unborn = steal_unborn(thief, victim);
+            return unborn || !next_too ? unborn : steal_next(victim);
+        }
         if (waiting > RING) /* the head moved between the two loads */
             continue;
         for (uint32_t i = 0; i < half; i++)

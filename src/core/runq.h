@@ -1,5 +1,19 @@
 /*
- * Run queues: a ring for each processor, a global list for what does not fit or belongs to nobody.
+ * Run queues: a line for each processor, a global list for what does not fit or belongs to nobody.
+ *
+ * A line is a ring of threads that have run and a list of unborn ones, which have not started.  They are one line,
+ * first come first served: an unborn thread remembers the place in the ring before which it comes.  Of the list any
+ * thread can be taken from the middle, and a thread that joins an unborn one takes it and switches to it.  A fork-join
+ * tree is so gone through depth first: what it holds grows with its depth, not with its breadth.
+ *
+ * It is as fair as the line alone.  The unborn thread runs in what is left of its joiner's slice, and when that is
+ * over stands at the end as the joiner would.  So whoever stands in line waits for one slice of each thread before it,
+ * and each slice that ends in the middle of a tree leaves at most depth x degree threads behind.
+ *
+ * Rejected: running the newest first wherever a thread parks, with the tick to turn the line around: no smaller, and
+ * of the threads that a server makes the oldest would be served last.  Taking a thread out of the ring itself: its
+ * place there outlives it, may come to mean its next life, and a ring of such places has to be swept.  A private list
+ * from which the ring is fed, without a lock: while its owner computes nobody can take from it.
  *
  * The ring's owner alone pushes, at the tail, and publishes by a release store; whoever takes (the owner one, a thief
  * half) moves the head by compare and swap.  With one processor nobody else takes, and the owner moves the head
@@ -35,6 +49,7 @@ static inline bool ring_move_head(struct proc *proc, uint32_t head, uint32_t cou
                                                    memory_order_relaxed);
 }
 
+struct thread *runq_pop_unborn(struct proc *proc);
 void runq_push_slow(struct proc *proc, struct thread *thread);
 
 /* By the owner: to the tail. */
@@ -51,13 +66,19 @@ static inline void runq_push(struct proc *proc, struct thread *thread)
     atomic_store_explicit(&proc->tail, tail + 1, memory_order_release);
 }
 
-/* By the owner: from the head. */
+/* By the owner: who has stood in line for longest, in the ring or in the list of the unborn. */
 static inline struct thread *runq_pop(struct proc *proc)
 {
     for (;;) {
+        struct thread *unborn = atomic_load_explicit(&proc->unborn_first, memory_order_relaxed);
+        if (unlikely(unborn != NULL) && (unborn = runq_pop_unborn(proc)))
+            return unborn;
         uint32_t head = atomic_load_explicit(&proc->head, memory_order_acquire);
-        if (head == atomic_load_explicit(&proc->tail, memory_order_relaxed))
-            return NULL;
+        if (head == atomic_load_explicit(&proc->tail, memory_order_relaxed)) {
+            if (likely(!atomic_load_explicit(&proc->unborn_first, memory_order_relaxed)))
+                return NULL;
+            continue; /* a thief took those in the ring that came before the unborn */
+        }
         struct thread *thread = ring_at(proc, head);
         if (likely(ring_move_head(proc, head, 1)))
             return thread;
@@ -81,9 +102,11 @@ static inline struct thread *runq_take_next(struct proc *proc)
     return exchange_next(proc, NULL);
 }
 
+/* Nobody stands in line. */
 static inline bool ring_empty(const struct proc *proc)
 {
-    return atomic_load_explicit(&proc->head, memory_order_acquire) ==
+    return !atomic_load_explicit(&proc->unborn_first, memory_order_acquire) &&
+           atomic_load_explicit(&proc->head, memory_order_acquire) ==
            atomic_load_explicit(&proc->tail, memory_order_acquire);
 }
 
@@ -93,7 +116,9 @@ static inline bool runq_empty(const struct proc *proc)
 }
 
 void runq_push_next(struct proc *proc, struct thread *thread);
-/* Take half of another's ring; one of them is returned, the rest is in the thief's. */
+/* Take an unborn thread out of the line it stands in; false when it is in none. */
+bool runq_take_unborn(struct thread *thread);
+/* Take half of another's line; one of them is returned, the rest is in the thief's. */
 struct thread *runq_steal(struct proc *thief, struct proc *victim, bool next_too);
 void run_list_append(struct run_list *list, struct thread *thread);
 struct thread *run_list_pop(struct run_list *list);

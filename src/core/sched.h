@@ -75,7 +75,9 @@ static inline void leave(struct thread *self)
 void switch_arrived(struct thread *self);
 /* Who runs next on the worker's processor: a ready thread, or the worker's own context. */
 struct thread *choose(struct worker *worker);
-/* The same, but NULL instead of the latter. */
+/* The same, but first of all the target, when it has not started yet. */
+struct thread *choose_target(struct worker *worker, struct thread *target);
+/* As choose(), but NULL instead of the worker's own context. */
 struct thread *choose_ready(struct proc *proc);
 enum { GLOBAL_EVERY = 61 }; /* dispatches from one look at the global queue to the next: a prime */
 uint64_t dispatches_of(const struct proc *proc);

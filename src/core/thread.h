@@ -61,12 +61,16 @@ struct thread {
     bool in_tick;                /* own: stands in the tick's handler */
     bool blocking;               /* own: between green_blocking_enter() and leave() */
     bool fresh_block;            /* own: has never run on its TLS block */
+    bool unborn;                 /* has not started; of whoever holds it, then own */
     uint8_t kind;
     uint8_t park_rank;           /* own: of the lock it parks under */
     uint8_t class;               /* of its stack, constant */
     _Atomic uint8_t state;
 
     struct thread *next;         /* link of a run queue, a bucket or the pool */
+    struct thread *prev;         /* in a processor's list of unborn ones; guarded by its lock, as are the next two */
+    struct proc *_Atomic unborn_at; /* whose list that is; NULL: it is on none */
+    uint32_t line_place;         /* it comes before what the ring holds from there on */
 
     /* Waiting; guarded by the lock of the wait queue it is on. */
     struct thread *wait_next;
@@ -126,8 +130,14 @@ struct proc {
     _Atomic bool attention;         /* the next dispatch is a special one: see choose_specially() */
     bool slice_unknown;             /* owner's: a slice began since the last look at the clock */
     struct thread *_Atomic runnext; /* readied last by the running thread: runs next, within the same slice */
+    struct thread *_Atomic unborn_first; /* the head of `unborn`; written under its lock */
     _Atomic uint64_t rounds;        /* how often until_global came to 0; written by the owner */
     struct thread *_Atomic ring[RING];
+
+    /* Threads that have not started stand in line here, oldest first. */
+    struct lock unborn_lock CACHE_ALIGNED; /* taken only when sched_shared */
+    struct run_list unborn;      /* guarded by unborn_lock, as is the next */
+    unsigned unborn_count;
 
     /* Owner only. */
     struct run_list woken CACHE_ALIGNED; /* ahead of everybody: their deadlines came; then whom they displaced */
