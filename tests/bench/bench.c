@@ -38,7 +38,8 @@ void bench_report(const char *name, double value, const char *unit)
     fflush(stdout);
 }
 
-double bench_memory_bytes(void)
+/* The sum of two lines of the process's status that are in kB; the names end in a colon. */
+static double status_bytes(const char *a, const char *b)
 {
     char line[128];
     double kilobytes = 0;
@@ -46,10 +47,20 @@ double bench_memory_bytes(void)
 
     bench_must(status == NULL, "/proc/self/status");
     while (fgets(line, sizeof line, status))
-        if (strncmp(line, "VmRSS:", 6) == 0 || strncmp(line, "VmPTE:", 6) == 0)
-            kilobytes += strtod(line + 6, NULL);
+        if (strncmp(line, a, strlen(a)) == 0 || strncmp(line, b, strlen(b)) == 0)
+            kilobytes += strtod(strchr(line, ':') + 1, NULL);
     fclose(status);
     return kilobytes * 1024;
+}
+
+double bench_memory_bytes(void)
+{
+    return status_bytes("VmRSS:", "VmPTE:");
+}
+
+double bench_peak_bytes(void)
+{
+    return status_bytes("VmHWM:", "VmHWM:");
 }
 
 unsigned bench_threads(void)

@@ -37,6 +37,9 @@ void bench_report(const char *name, double value, const char *unit);
 /* What this process occupies: resident memory plus page tables. */
 double bench_memory_bytes(void);
 
+/* The most resident memory that this process has had. */
+double bench_peak_bytes(void);
+
 /* BENCH_THREADS: how many threads the row `parked` makes; 100,000 unless told. */
 unsigned bench_threads(void);
 
@@ -54,6 +57,8 @@ void bench_pingpong(void);
 void bench_lateness(void);
 void bench_tick(void);
 void bench_parked(void);
+void bench_skynet(void);
+void bench_fib(void);
 
 #ifdef __cplusplus
 }

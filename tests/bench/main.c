@@ -12,6 +12,7 @@ static const struct row {
 } rows[] = {
     {"yield", bench_yield},       {"create", bench_create}, {"mutex", bench_mutex},   {"pingpong", bench_pingpong},
     {"lateness", bench_lateness}, {"tick", bench_tick},     {"parked", bench_parked},
+    {"skynet", bench_skynet},     {"fib", bench_fib},
 };
 
 int main(int argc, char **argv)
@@ -22,6 +23,6 @@ int main(int argc, char **argv)
             return 0;
         }
     }
-    fprintf(stderr, "usage: %s yield|create|mutex|pingpong|lateness|tick|parked\n", argv[0]);
+    fprintf(stderr, "usage: %s yield|create|mutex|pingpong|lateness|tick|parked|skynet|fib\n", argv[0]);
     return 2;
 }

@@ -1,6 +1,6 @@
 /*
- * Memory of threads that wait, and the time to make them: BENCH_THREADS of them, each parked on a condition
- * variable from its first function on.  Stacks are 256 KiB with a guard page, libgreen's default.
+ * Memory of threads that wait, the time to make them, and the time to wake and join them all: BENCH_THREADS of them,
+ * each parked on a condition variable from its first function on.  Stacks are 256 KiB with a guard page, libgreen's default.
  *
  * The array of names and the first thread come before the measurement, so that neither that array nor the
  * library's own start is counted.  What the kernel keeps for a thread of its own is in no figure of the process:
@@ -64,11 +64,13 @@ void bench_parked(void)
     bench_report("park_ns", seconds * 1e9 / count, "ns");
     bench_report("park_count", count, "threads");
 
+    start = (double)bench_now_ns();
     green_mutex_lock(&mutex);
     leaving = 1;
     green_cond_broadcast(&leave);
     green_mutex_unlock(&mutex);
     for (unsigned i = 0; i <= count; i++)
         green_join(threads[i], NULL);
+    bench_report("park_leave_ns", ((double)bench_now_ns() - start) / count, "ns");
     free(threads);
 }

@@ -132,10 +132,12 @@ void parked()
     bench_report("park_ns", elapsed / count, "ns");
     bench_report("park_count", count, "threads");
 
+    begin = bench_now_ns();
     leaving = true;
     leave.notify_all();
     for (fibers::fiber &fiber : all)
         fiber.join();
+    bench_report("park_leave_ns", static_cast<double>(bench_now_ns() - begin) / count, "ns");
 }
 
 const struct {

@@ -19,6 +19,8 @@ var rows = map[string]func(){
 	"lateness":         lateness,
 	"tick":             tick,
 	"parked":           parked,
+	"skynet":           skynet,
+	"fib":              fib,
 }
 
 func main() {
@@ -49,8 +51,8 @@ func nsPerOp(batch func(int), ops int) float64 {
 	}
 }
 
-// memoryBytes is what this process occupies: resident memory plus page tables.
-func memoryBytes() float64 {
+// statusBytes is the sum of those lines of the process's status, which are in kB.
+func statusBytes(lines ...string) float64 {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		panic(err)
@@ -58,15 +60,22 @@ func memoryBytes() float64 {
 	kilobytes := 0
 	for _, line := range strings.Split(string(status), "\n") {
 		fields := strings.Fields(line)
-		if len(fields) > 1 && (fields[0] == "VmRSS:" || fields[0] == "VmPTE:") {
-			n, err := strconv.Atoi(fields[1])
-			if err != nil {
-				panic(err)
+		for _, name := range lines {
+			if len(fields) > 1 && fields[0] == name {
+				n, err := strconv.Atoi(fields[1])
+				if err != nil {
+					panic(err)
+				}
+				kilobytes += n
 			}
-			kilobytes += n
 		}
 	}
 	return float64(kilobytes) * 1024
+}
+
+// memoryBytes is what this process occupies: resident memory plus page tables.
+func memoryBytes() float64 {
+	return statusBytes("VmRSS:", "VmPTE:")
 }
 
 // threads is BENCH_THREADS, or 100,000.

@@ -108,6 +108,8 @@ func parked() {
 	report("park_bytes", (memoryBytes()-before)/float64(count), "bytes")
 	report("park_ns", float64(elapsed.Nanoseconds())/float64(count), "ns")
 	report("park_count", float64(count), "threads")
+	start = time.Now()
 	close(leave)
 	left.Wait()
+	report("park_leave_ns", float64(time.Since(start).Nanoseconds())/float64(count), "ns")
 }
