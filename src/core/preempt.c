@@ -228,6 +228,7 @@ static bool slice_is_over(struct proc *proc, const struct thread *self, uint64_t
 {
     if (proc->slice_unknown) {
         proc->slice_unknown = false;
+        proc->slice_passed_on = false;
         proc->slice_end = now + slice_ns(self);
     }
     if (now < proc->slice_end)
@@ -263,12 +264,15 @@ static struct thread *elect(struct proc *proc, struct thread *self, uint64_t now
             runq_push(proc, next);
     if (*slice_over && somebody_waits(proc)) {
         next = NULL;
+        if (proc->slice_passed_on)
+            runq_push_next(proc, NULL);
+        proc->slice_passed_on = false;
         if (!proc->woken.head && proc->slices_ended++ % GLOBAL_EVERY_SLICES == 0)
             next = global_take(proc);
         if (next)
             count_up(&proc->count.elected);
-        else
-            next = choose_ready(proc);
+        else if ((next = choose_ready(proc)))
+            proc->slice_passed_on = !proc->slice_unknown;
         proc->slice_unknown = false;
         if (next)
             proc->slice_end = now + slice_ns(next);

@@ -226,7 +226,7 @@ static struct thread *steal_unborn(struct proc *thief, struct proc *victim)
     return oldest;
 }
 
-/* The one it displaces goes to the end of the line. */
+/* Whoever was in runnext goes to the end of the line. */
 void runq_push_next(struct proc *proc, struct thread *thread)
 {
     struct thread *displaced = exchange_next(proc, thread);

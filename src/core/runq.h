@@ -7,8 +7,8 @@
  * tree is so gone through depth first: what it holds grows with its depth, not with its breadth.
  *
  * It is as fair as the line alone.  The unborn thread runs in what is left of its joiner's slice, and when that is
- * over stands at the end as the joiner would.  So whoever stands in line waits for one slice of each thread before it,
- * and each slice that ends in the middle of a tree leaves at most depth x degree threads behind.
+ * over stands at the end as the joiner would.  So nobody in line waits for longer than if there were no trees, and each
+ * slice that ends in the middle of one leaves at most depth x degree threads behind.
  *
  * Rejected: running the newest first wherever a thread parks, with the tick to turn the line around: no smaller, and
  * of the threads that a server makes the oldest would be served last.  Taking a thread out of the ring itself: its
@@ -22,7 +22,8 @@
  *
  * runnext holds the thread that was readied last.  It runs when the running thread parks, within the same slice, so
  * that two threads that hand work to each other do not wait for everybody else at each exchange, and a chain of such
- * threads is still bounded by one slice.
+ * threads is still bounded by one slice.  When that slice ends the thread in runnext has the next one; but not twice
+ * in a row, or threads that each make the next one would keep everybody in line from ever running.
  */
 #ifndef RUNQ_H
 #define RUNQ_H
@@ -115,6 +116,7 @@ static inline bool runq_empty(const struct proc *proc)
     return ring_empty(proc) && !atomic_load_explicit(&proc->runnext, memory_order_acquire);
 }
 
+/* NULL to leave runnext empty. */
 void runq_push_next(struct proc *proc, struct thread *thread);
 /* Take an unborn thread out of the line it stands in; false when it is in none. */
 bool runq_take_unborn(struct thread *thread);

@@ -128,6 +128,7 @@ struct proc {
     _Atomic uint32_t tail CACHE_ALIGNED;
     _Atomic uint32_t until_global;  /* dispatches until the global queue is looked at first; written by the owner */
     _Atomic bool attention;         /* the next dispatch is a special one: see choose_specially() */
+    bool slice_passed_on;           /* owner's: the slice began with runnext at the end of another */
     bool slice_unknown;             /* owner's: a slice began since the last look at the clock */
     struct thread *_Atomic runnext; /* readied last by the running thread: runs next, within the same slice */
     struct thread *_Atomic unborn_first; /* the head of `unborn`; written under its lock */

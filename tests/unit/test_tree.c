@@ -180,23 +180,76 @@ static void *grow_for_ever(void *arg)
 }
 
 /*
- * Whoever yields stands in line; until it runs again at most one slice of each other thread may end.  A thread can be
- * made ready again while it waits, at the end of a slice that goes on with it: two slices.
+ * On one processor: hog it until the slice ends, and come back.  The number of slices that ended, the own one included.
+ * What `sample` looks at is as it is when the own slice ends, as nobody else runs until then.
  */
-Test(tree, nobody_in_line_waits_for_more_than_a_round)
+static uint64_t slices_of_a_round(void (*sample)(void))
 {
-    enum { TURNS = 300, HOGS = 3 };
+    green_critical_enter();
+    sample();
+    uint64_t before = stats_now().preemptions;
+    green_critical_leave();
+    while (stats_now().preemptions == before)
+        ;
+    return stats_now().preemptions - before;
+}
+
+static void sample_most(void)
+{
+    atomic_store(&most, atomic_load(&live));
+}
+
+/* For each thread that stands in line two slices may end: its own, and that of one which it made ready. */
+Test(tree, line_does_not_wait_for_trees)
+{
+    enum { ROUNDS = 300, HOGS = 3 };
     start(1);
     green_t root = spawn(grow_for_ever, NULL);
     start_hogs(HOGS);
-    for (int turn = 0; turn < TURNS; turn++) {
-        atomic_store(&most, atomic_load(&live));
-        uint64_t before = stats_now().preemptions;
-        green_yield();
-        uint64_t slices = stats_now().preemptions - before, others = HOGS + 1 + atomic_load(&most);
-        cr_assert_leq(slices, 2 * others);
+    for (int round = 0; round < ROUNDS; round++) {
+        uint64_t slices = slices_of_a_round(sample_most);
+        cr_assert_leq(slices, 1 + 2 * (HOGS + 1 + atomic_load(&most)));
     }
     atomic_store(&over, true);
     stop_hogs();
     join_result(root);
+}
+
+static atomic_ulong links, links_then;
+
+static void sample_links(void)
+{
+    atomic_store(&links_then, atomic_load(&links));
+}
+
+static void sample_nothing(void)
+{
+}
+
+/* One link of it: make the next one, which is counted when it starts, and hog the processor for a slice. */
+static void *chain(void *arg)
+{
+    if (atomic_load(&over))
+        return arg;
+    atomic_fetch_add(&links, 1);
+    green_t next = spawn(chain, arg);
+    must(green_detach(next) == 0);
+    slices_of_a_round(sample_nothing);
+    atomic_fetch_sub(&links, 1);
+    return arg;
+}
+
+/* At the end of each slice there is a thread that was made in it; who stood in line before must not wait for them all. */
+Test(tree, line_does_not_wait_for_a_chain)
+{
+    enum { ROUNDS = 100 };
+    start(1);
+    green_t first = spawn(chain, NULL);
+    for (int round = 0; round < ROUNDS; round++) {
+        uint64_t slices = slices_of_a_round(sample_links);
+        cr_assert_leq(slices, 1 + 2 * (atomic_load(&links_then) + 1));
+    }
+    atomic_store(&over, true);
+    join_result(first);
+    wait_for(stats_now().threads_live == 1);
 }
