@@ -1,6 +1,7 @@
 /*
  * Memory of threads that wait, the time to make them, and the time to wake and join them all: BENCH_THREADS of them,
- * each parked on a condition variable from its first function on.  Stacks are 256 KiB with a guard page, libgreen's default.
+ * each parked on a condition variable from its first function on.  Stacks are 256 KiB with a guard page, libgreen's
+ * default.
  *
  * The array of names and the first thread come before the measurement, so that neither that array nor the
  * library's own start is counted.  What the kernel keeps for a thread of its own is in no figure of the process:

@@ -134,7 +134,8 @@ function targets() {
 }
 
 function footnotes() {
-    print "\nOne processor for everybody where no other number is named; the ratio is the peer's figure divided by green's of the same run."
+    print "\nOne processor for everybody where no other number is named; the ratio is the peer's figure divided by green's"
+    print "of the same run."
     print "bare        callee-saved registers, stack pointer and wrfsbase: no scheduler, no second thread."
     print "nptl        pinned to one CPU.  Lateness includes the kernel's timer slack (50 us unless set)."
     print "            The slice is the kernel's own, not 10 ms.  Parked threads cost the kernel memory that is in no"

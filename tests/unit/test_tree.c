@@ -27,7 +27,7 @@ static intptr_t join_counted(green_t thread)
     return result;
 }
 
-/* The number of threads below one that has so many levels below it.  Its children are joined from `levels` on, cyclically. */
+/* The number of threads below one that has so many levels below it.  Children are joined from `levels` on, cyclically. */
 static void *grow(void *arg)
 {
     intptr_t levels = (intptr_t)arg, below = 0;
