@@ -140,22 +140,23 @@ void worker_give_up(struct worker *worker)
     spare_add(worker);
 }
 
-static void pass_on(struct worker *worker, struct worker *spare)
+static void pass_on(struct worker *worker, struct worker *spare, uint64_t since)
 {
     struct proc *proc = worker->proc;
 
+    use_charge(proc, atomic_load_explicit(&worker->current, memory_order_relaxed), since);
     worker->proc = NULL;
     tick_clear(worker);
     worker_give(spare, proc);
 }
 
-bool worker_revoke(struct worker *worker, struct worker *spare)
+bool worker_revoke(struct worker *worker, struct worker *spare, uint64_t since)
 {
     uint32_t revoking = HOLD_REVOKING;
 
     if (!atomic_compare_exchange_strong(&worker->hold, &revoking, HOLD_REVOKED))
         return false;
-    pass_on(worker, spare);
+    pass_on(worker, spare, since);
     tick_on_return(worker);
     return true;
 }
@@ -166,7 +167,7 @@ void worker_hand_over(struct worker *worker)
     struct worker *spare = spare_take();
     if (spare) {
         atomic_store(&worker->hold, HOLD_REVOKED); /* under the lock: the monitor, if it was about to, fails */
-        pass_on(worker, spare);
+        pass_on(worker, spare, clock_now());
     }
     lock_release(&sched_lock, RANK_SCHED);
     if (!spare || spares() == 0)
@@ -191,20 +192,24 @@ static bool take_idle(struct worker *worker)
 static void after_revoked(struct thread *left, void *arg)
 {
     struct worker *worker = left->worker;
+    struct proc *lost = left->proc;
 
     (void)arg;
     atomic_store_explicit(&left->state, THREAD_READY, memory_order_relaxed);
     lock_acquire(&sched_lock, RANK_SCHED);
     const bool idle = take_idle(worker);
     if (!idle) {
-        global_push_locked(left);
+        global_push_front_locked(left);
+        atomic_store(&lost->returned, true);
         worker_give_up(worker);
     }
     lock_release(&sched_lock, RANK_SCHED);
-    if (idle)
+    if (idle) {
         runq_push(worker->proc, left);
-    else
+    } else {
         wake_for(NULL);
+        proc_kick(lost); /* where it may run at once, if it has used less than who runs there now */
+    }
 }
 
 static bool regain(struct thread *self)
@@ -248,5 +253,6 @@ void hold_regain(struct thread *self)
         wait_for_idle(self);
     else if (!regain(self))
         switch_to(self, &worker->own, after_revoked, NULL);
+    monitor_expect();
     errno = saved_errno;
 }

@@ -27,8 +27,11 @@ void worker_give(struct worker *worker, struct proc *proc);
 /* By the worker, in its own context: it has no processor from here on, and is on the list. */
 void worker_give_up(struct worker *worker);
 
-/* Take the processor away from a worker whose hold is REVOKING: false when it has cancelled that. */
-bool worker_revoke(struct worker *worker, struct worker *spare);
+/*
+ * Take the processor away from a worker whose hold is REVOKING and that has been blocked since then (ns): false when
+ * it has cancelled that.
+ */
+bool worker_revoke(struct worker *worker, struct worker *spare, uint64_t since);
 
 /* By the worker, for its thread, which is about to block: the same to itself.  Takes the lock. */
 void worker_hand_over(struct worker *worker);

@@ -38,6 +38,7 @@ enum { LOOKS_BEFORE_SLOWER = 50, OVERDUE_SLICES = 3 };
 static struct {
     _Atomic uint32_t told;         /* futex: counts monitor_watch() that had to wake it */
     _Atomic uint64_t sleeps_until; /* ns; 0: it is awake, and sees by itself what comes */
+    _Atomic uint32_t expects;      /* futex: 1 when a thread runs that has just been blocked, and may soon be again */
     _Atomic bool running;
     _Atomic uint64_t retakes;
 } monitor;
@@ -69,13 +70,22 @@ void monitor_watch(uint64_t deadline)
     errno = saved_errno;
 }
 
+void monitor_expect(void)
+{
+    int saved_errno = errno;
+
+    if (atomic_exchange(&monitor.expects, 1) == 0)
+        futex_wake(&monitor.expects, 1);
+    errno = saved_errno;
+}
+
 bool monitor_take(struct proc *proc, struct worker *worker)
 {
-    if (!atomic_load(&monitor.running) || !block_now(worker))
+    if (!atomic_load(&monitor.running))
         return false;
     atomic_store(&proc->ticking, true);
     monitor_watch(0);
-    return true;
+    return block_now(worker);
 }
 
 static int depth_of(const struct thread *thread)
@@ -102,16 +112,17 @@ static bool may_revoke(struct worker *worker)
 
 static bool hand_over(struct worker *worker)
 {
+    uint64_t now = clock_now(), since = block_since(worker, now);
     bool revoked = false;
 
     lock_acquire(&sched_lock, RANK_SCHED);
     struct worker *spare = spare_take();
-    if (spare && !(revoked = worker_revoke(worker, spare)))
+    if (spare && !(revoked = worker_revoke(worker, spare, since < now ? since : now)))
         spare_add(spare);
     lock_release(&sched_lock, RANK_SCHED);
     if (!spare || spares() == 0)
         spares_want();
-    if (!spare)
+    if (!spare && since != NEVER && now > since + settings.slice_us * NS_PER_US)
         tick_send(worker); /* off its processor, then */
     return revoked;
 }
@@ -145,13 +156,16 @@ static uint64_t cpu_time(const struct worker *worker)
  * A thread that spends its time in the kernel without blocking has no ticks by perf: when it has run for slices and
  * none came, a signal ends its slice.
  */
-static void end_overdue(struct worker *worker)
+static void end_overdue(struct worker *worker, uint64_t now)
 {
     uint64_t ticks = atomic_load_explicit(&worker->count.ticks, memory_order_relaxed), used = cpu_time(worker);
+    const bool watched = now < worker->seen_at + 2 * LOOK_MAX_NS; /* else nobody waited, and none was to come */
 
-    if (ticks == worker->ticks_seen && used < worker->used_seen + OVERDUE_SLICES * settings.slice_us * NS_PER_US)
+    worker->seen_at = now;
+    if (watched && ticks == worker->ticks_seen &&
+        used < worker->used_seen + OVERDUE_SLICES * settings.slice_us * NS_PER_US)
         return;
-    if (ticks == worker->ticks_seen)
+    if (watched && ticks == worker->ticks_seen)
         tick_send(worker);
     worker->ticks_seen = ticks;
     worker->used_seen = used;
@@ -174,7 +188,7 @@ static void look_at(struct proc *proc, uint64_t now, struct look *look)
     if (atomic_load_explicit(&proc->ticking, memory_order_relaxed) || (soon && block_since(worker, now) != NEVER)) {
         look->waits = true;
         look->found |= retake(worker);
-        end_overdue(worker);
+        end_overdue(worker, now);
     } else if (!soon && deadline != NEVER && deadline - AHEAD_NS < look->next) {
         look->next = deadline - AHEAD_NS;
     }
@@ -244,8 +258,11 @@ static void *monitor_run(void *arg)
             interval = 2 * interval < LOOK_MAX_NS ? 2 * interval : LOOK_MAX_NS;
         }
         uint64_t wake = clock_now() + interval;
-        struct timespec when = clock_timespec(wake < look.next ? wake : look.next);
-        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &when, NULL);
+        futex_wait(&monitor.expects, 0, wake < look.next ? wake : look.next);
+        if (atomic_exchange(&monitor.expects, 0)) {
+            looks = 0;
+            interval = LOOK_MIN_NS;
+        }
     }
     return NULL;
 }

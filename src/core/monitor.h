@@ -11,9 +11,12 @@ void monitor_fork_reset(void);
 /* Somebody waits for a processor that is busy, or will at `deadline` (ns; 0: now).  At depth > 0. */
 void monitor_watch(uint64_t deadline);
 
+/* A thread that was blocked runs again: it may soon block once more, so do not look more rarely yet. */
+void monitor_expect(void);
+
 /*
- * Somebody waits for that processor, whose worker may be blocked: true when it is, and will lose it; false when a tick
- * can be sent and meets no system call, or there is no monitor.
+ * Somebody waits for that processor, whose worker may be blocked, or be so before a tick reaches it: watch it.  True
+ * when it is already, and a signal would only interrupt its call.
  */
 bool monitor_take(struct proc *proc, struct worker *worker);
 

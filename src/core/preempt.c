@@ -57,10 +57,11 @@ static uint64_t recent_use(struct thread *thread, uint64_t now)
     return thread->used_ns;
 }
 
-static void charge(struct proc *proc, struct thread *thread, uint64_t now)
+void use_charge(struct proc *proc, struct thread *thread, uint64_t now)
 {
     recent_use(thread, now);
-    thread->used_ns += now - proc->accounted;
+    if (now > proc->accounted)
+        thread->used_ns += now - proc->accounted;
     proc->accounted = now;
 }
 
@@ -121,8 +122,6 @@ static void stop_ticking(struct proc *proc)
     atomic_thread_fence(memory_order_seq_cst);
     if (global_count() > 0)
         start_ticking(proc);
-    else
-        tick_slice_stop(holder(proc));
 }
 
 /* Set the next tick, for the slice of the thread that runs from now on and for the deadlines of those who sleep. */
@@ -138,6 +137,8 @@ static void set_next_tick(struct proc *proc, const struct thread *runs, bool wai
         if (proc->slice_end <= now)
             proc->slice_end = now + slice_ns(runs);
         tick_need(holder(proc), TICK_SLICE, proc->slice_end);
+    } else {
+        tick_slice_stop(holder(proc));
     }
     deadline_need(proc);
 }
@@ -285,6 +286,17 @@ static struct thread *elect(struct proc *proc, struct thread *self, uint64_t now
     return next;
 }
 
+/* Who comes back from a blocking call is treated as who comes back from sleep. */
+static void take_returned(struct proc *proc, struct run_list *woken)
+{
+    if (likely(!atomic_load_explicit(&proc->returned, memory_order_relaxed)))
+        return;
+    atomic_store(&proc->returned, false);
+    struct thread *thread = global_take_one();
+    if (thread)
+        run_list_append(woken, thread);
+}
+
 /* A tick has come, at depth 1: who runs now? */
 static void judge(struct thread *self)
 {
@@ -298,9 +310,10 @@ static void judge(struct thread *self)
         return;
     uint64_t now = clock_now();
     tick_came(worker);
-    charge(proc, self, now);
+    use_charge(proc, self, now);
     if (atomic_load_explicit(&proc->first_deadline, memory_order_relaxed) <= now)
         timers_expire(proc, now, &woken);
+    take_returned(proc, &woken);
     struct thread *next = elect(proc, self, now, &woken, &slice_over);
     bool waits = next || somebody_waits(proc);
     set_next_tick(proc, next ? next : self, waits, now);

@@ -54,6 +54,25 @@ void global_push_locked(struct thread *thread)
     append_locked(&one, 1);
 }
 
+void global_push_front_locked(struct thread *thread)
+{
+    thread->next = global.head;
+    if (!global.head)
+        global.tail = thread;
+    global.head = thread;
+    atomic_fetch_add_explicit(&global_length, 1, memory_order_relaxed);
+}
+
+struct thread *global_take_one(void)
+{
+    lock_acquire(&sched_lock, RANK_SCHED);
+    struct thread *thread = run_list_pop(&global);
+    if (thread)
+        atomic_fetch_sub_explicit(&global_length, 1, memory_order_relaxed);
+    lock_release(&sched_lock, RANK_SCHED);
+    return thread;
+}
+
 void global_push_one(struct thread *thread)
 {
     lock_acquire(&sched_lock, RANK_SCHED);

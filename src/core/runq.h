@@ -126,7 +126,10 @@ void run_list_append(struct run_list *list, struct thread *thread);
 struct thread *run_list_pop(struct run_list *list);
 void global_push(struct run_list *list, unsigned count);
 void global_push_one(struct thread *thread);
-void global_push_locked(struct thread *thread); /* with the sched lock held */
+/* With the sched lock held. */
+void global_push_locked(struct thread *thread);
+void global_push_front_locked(struct thread *thread);
+struct thread *global_take_one(void);
 void global_forget(void);
 struct thread *global_take(struct proc *proc);
 unsigned global_count(void);

@@ -172,6 +172,8 @@ void preempt_stop(void);
 void slice_watch(struct proc *proc, const struct thread *runs);
 /* The processor begins to run threads at `now`. */
 void slice_begin(struct proc *proc, const struct thread *thread, uint64_t now);
+/* The thread has run on the processor until `now`. */
+void use_charge(struct proc *proc, struct thread *thread, uint64_t now);
 /* A tick for the first of those who sleep. */
 void deadline_need(struct proc *proc);
 void tick_unblock(struct worker *worker);

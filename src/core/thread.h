@@ -154,6 +154,7 @@ struct proc {
     _Atomic bool ticking;        /* the slice is being watched */
     unsigned index;              /* constant */
     _Atomic bool retired;        /* guarded by the control lock; its worker sees it in dispatch */
+    _Atomic bool returned;       /* a thread that was blocked here waits first in the global queue */
     _Atomic bool promised;       /* a worker is being made for it; set under the control lock */
     bool idle;                   /* guarded by the sched lock: on the idle list */
     struct proc *next_idle;      /* guarded by the sched lock */
@@ -191,13 +192,14 @@ struct worker {
     _Atomic uint64_t tick_deadline;
     uint64_t armed;              /* ns: when the timer was asked to tick, or NEVER; by the holder, or under the sched lock */
     int clock_fd;                /* a perf event that ticks while user code runs; -1: none here */
+    _Atomic bool clock_kicked;   /* by others: its period and whether it ticks are not what the next three say */
     bool clock_on, clock_ticked; /* guarded as armed is: it ticks; it has since its period was chosen */
     uint64_t clock_period;       /* ns */
     bool returns;                /* without such: the monitor looks for its return; guarded by the sched lock */
     const void *ring;            /* block.c's, as is the next: the kernel's records of its switches, or NULL */
     int stat_fd;
     uint64_t blocked_since, blocked_switches; /* as the monitor saw it in /proc */
-    uint64_t ticks_seen, used_seen; /* the monitor's */
+    uint64_t seen_at, ticks_seen, used_seen; /* the monitor's */
     stack_t altstack;
     _Atomic uint32_t wake;       /* futex: 1 when told to go on */
     struct worker *next;         /* of all workers, or of the spares; guarded by the sched lock */

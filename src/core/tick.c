@@ -182,12 +182,18 @@ static bool clock_start(struct worker *worker, uint64_t period)
     return true;
 }
 
+static bool clock_kicked(struct worker *worker)
+{
+    return unlikely(atomic_load_explicit(&worker->clock_kicked, memory_order_relaxed)) &&
+           atomic_exchange(&worker->clock_kicked, false);
+}
+
 /* A period that is about right is kept, and after a tick one that is shorter than needed is not. */
 static void clock_need(struct worker *worker, uint64_t when)
 {
     uint64_t now = clock_now(), period = when > now + CLOCK_MIN_NS ? when - now : CLOCK_MIN_NS;
 
-    if (worker->clock_on && worker->clock_period <= period + period / 16 &&
+    if (!clock_kicked(worker) && worker->clock_on && worker->clock_period <= period + period / 16 &&
         (!worker->clock_ticked || worker->clock_period >= period - period / 16)) {
         worker->clock_ticked = false;
         return;
@@ -197,7 +203,7 @@ static void clock_need(struct worker *worker, uint64_t when)
 
 static void clock_stop(struct worker *worker)
 {
-    if (worker->clock_on)
+    if (clock_kicked(worker) || worker->clock_on)
         ioctl(worker->clock_fd, PERF_EVENT_IOC_DISABLE, 0);
     worker->clock_on = false;
 }
@@ -246,6 +252,22 @@ void tick_clear(struct worker *worker)
     worker->armed = NEVER;
     worker->returns = false;
     clock_stop(worker);
+    errno = saved_errno;
+}
+
+/* Said once it is done: the next tick that comes after that sets the clock right, or stops it. */
+void tick_kick(struct worker *worker)
+{
+    uint64_t period = CLOCK_MIN_NS;
+    int saved_errno = errno;
+
+    if (on_clock(worker, TICK_SLICE)) {
+        ioctl(worker->clock_fd, PERF_EVENT_IOC_PERIOD, &period);
+        ioctl(worker->clock_fd, PERF_EVENT_IOC_ENABLE, 0);
+        atomic_store(&worker->clock_kicked, true);
+    } else {
+        tick_send(worker);
+    }
     errno = saved_errno;
 }
 

@@ -65,7 +65,7 @@ void proc_kick(struct proc *proc)
     if (asleep)
         futex_wake(&worker->wake, 1);
     else if (worker && settings.preempt && !monitor_take(proc, worker))
-        tick_send(worker);
+        tick_kick(worker);
 }
 
 /* Nobody is idle and a thread waits in the global queue: the first processor that does not watch its slice shall. */
