@@ -135,7 +135,8 @@ struct green_stats {
     uint64_t workers;          /* kernel threads that run green threads, now */
     uint64_t procs;            /* processors, now */
     uint64_t retakes;          /* processors taken from workers that were blocked in the kernel */
-    uint64_t reserved[7];
+    uint64_t stacks_trimmed;   /* times that an unused stack's pages went back to the system */
+    uint64_t reserved[6];
 };
 
 /* Does not block.  Signal handler: yes, once the library runs.  Before that all are 0. */

@@ -1,5 +1,6 @@
 /*
- * Workers on demand: a kernel thread that makes the spare workers which take over the processors of blocked ones.
+ * Workers on demand: a kernel thread that makes the spare workers which take over the processors of blocked ones.  It
+ * is the reaper of stacks as well (pool.h).
  *
  * It is one of its own because pthread_create() takes locks of libc's, whose holder may be a thread that waits for a
  * processor: nobody who must not wait for such a thread may make a worker.
@@ -11,9 +12,13 @@
 #include "base/futex.h"
 #include "core/hold.h"
 #include "core/monitor.h"
+#include "core/pool.h"
 #include "core/sched.h"
 
 enum { SPARES_MIN = 2 };
+
+/* What locks expect of every kernel thread in the runtime. */
+static struct worker service;
 
 static struct {
     _Atomic uint32_t wanted; /* futex: counts calls for more */
@@ -58,10 +63,13 @@ static int make_spares(void)
 static void *spawner_run(void *arg)
 {
     (void)arg;
+    service.own = (struct thread){.kind = THREAD_WORKER, .depth = 1, .worker = &service, .deadline = NEVER};
+    service.kernel_tls = arch_thread_pointer();
+    self_thread = &service.own;
     for (;;) {
         uint32_t seen = atomic_load(&spawner.wanted);
         make_spares();
-        futex_wait(&spawner.wanted, seen, NEVER);
+        futex_wait(&spawner.wanted, seen, pool_reap(clock_now()));
     }
     return NULL;
 }

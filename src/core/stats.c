@@ -29,6 +29,7 @@ void green_stats(struct green_stats *stats)
     stats->threads_created = threads_created();
     stats->threads_live = proc_at(0) ? threads_live() : 0;
     stats->stacks_mapped = pool_stacks();
+    stats->stacks_trimmed = pool_trimmed();
     stats->workers = workers_count();
     stats->procs = procs_count();
     stats->retakes = monitor_retakes();

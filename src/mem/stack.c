@@ -12,7 +12,7 @@
 #define MADV_GUARD_INSTALL 102
 #endif
 
-enum { SLAB_SLOTS = 64 };
+enum { SLAB_SLOTS = 64, STACK_KEPT = 8192 };
 
 /* What is left of the newest slab of each class; guarded by slab_lock. */
 static struct {
@@ -90,6 +90,14 @@ int stack_map(unsigned class, size_t reserve, struct stack *stack)
     stack->bytes = slot - guard;
     annotate_stack(stack->low, stack->bytes);
     return 0;
+}
+
+void stack_trim(const struct stack *stack, const void *top)
+{
+    uintptr_t low = (uintptr_t)stack->low, end = (uintptr_t)top / page_bytes() * page_bytes();
+
+    if (end > low + STACK_KEPT)
+        madvise(stack->low, end - STACK_KEPT - low, MADV_DONTNEED);
 }
 
 bool stack_in_guard(const struct stack *stack, const void *address)

@@ -28,6 +28,9 @@ unsigned stack_class(size_t bytes);
 /* A new stack of a class with `reserve` more bytes at its top: 0, ENOMEM or EAGAIN. */
 int stack_map(unsigned class, size_t reserve, struct stack *stack);
 
+/* A stack that nobody is on: give back all pages but the few below `top` that every thread touches. */
+void stack_trim(const struct stack *stack, const void *top);
+
 /* True when the address lies in the guard of a stack. */
 bool stack_in_guard(const struct stack *stack, const void *address);
 
