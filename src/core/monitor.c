@@ -33,7 +33,8 @@
 #define LOOK_MIN_NS UINT64_C(20000)
 #define LOOK_MAX_NS UINT64_C(1000000)
 #define AHEAD_NS UINT64_C(100000)  /* a deadline is watched from so long before it */
-enum { LOOKS_BEFORE_SLOWER = 50, OVERDUE_SLICES = 3 };
+#define OVERDUE_NS UINT64_C(10000000)
+enum { LOOKS_BEFORE_SLOWER = 50, OVERDUE_SLICES = 2 };
 
 static struct {
     _Atomic uint32_t told;         /* futex: counts monitor_watch() that had to wake it */
@@ -163,7 +164,7 @@ static void end_overdue(struct worker *worker, uint64_t now)
 
     worker->seen_at = now;
     if (watched && ticks == worker->ticks_seen &&
-        used < worker->used_seen + OVERDUE_SLICES * settings.slice_us * NS_PER_US)
+        used < worker->used_seen + OVERDUE_SLICES * settings.slice_us * NS_PER_US + OVERDUE_NS)
         return;
     if (watched && ticks == worker->ticks_seen)
         tick_send(worker);
