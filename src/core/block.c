@@ -53,7 +53,7 @@ static const void *ring_open(void)
     if (fd < 0)
         return NULL;
     void *ring = mmap(NULL, 2 * page_bytes(), PROT_READ, MAP_SHARED, fd, 0); /* read-only: the kernel overwrites */
-    close(fd); /* the mapping keeps the event */
+    close(fd); /* the mapping keeps the event, and a child of fork does not get it */
     return ring == MAP_FAILED ? NULL : ring;
 }
 

@@ -60,6 +60,7 @@ static struct foreign *foreign_new(void)
     if (foreign == MAP_FAILED)
         return NULL;
     foreign->worker.own.worker = &foreign->worker;
+    foreign->worker.clock_fd = foreign->worker.stat_fd = -1;
     foreign->worker.own.depth = 1; /* in the runtime, before it has a thread of its own */
     self_thread = &foreign->worker.own;
     foreign->thread = table_new(&error);

@@ -188,7 +188,10 @@ static bool clock_kicked(struct worker *worker)
            atomic_exchange(&worker->clock_kicked, false);
 }
 
-/* A period that is about right is kept, and after a tick one that is shorter than needed is not. */
+/*
+ * A period that is about right is kept, and after a tick one that is shorter than needed is not.  A program may have
+ * closed the descriptor, as daemons close all: then the timer serves.
+ */
 static void clock_need(struct worker *worker, uint64_t when)
 {
     uint64_t now = clock_now(), period = when > now + CLOCK_MIN_NS ? when - now : CLOCK_MIN_NS;
@@ -198,7 +201,8 @@ static void clock_need(struct worker *worker, uint64_t when)
         worker->clock_ticked = false;
         return;
     }
-    clock_start(worker, period);
+    if (!clock_start(worker, period))
+        timer_need(worker, when);
 }
 
 static void clock_stop(struct worker *worker)

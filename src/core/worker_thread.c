@@ -40,6 +40,12 @@ unsigned workers_count(void)
 
 void workers_forget(void)
 {
+    for (const struct worker *worker = workers_all(); worker; worker = worker->next) {
+        if (worker->clock_fd >= 0)
+            close(worker->clock_fd);
+        if (worker->stat_fd >= 0)
+            close(worker->stat_fd);
+    }
     atomic_store(&all_workers, NULL);
     atomic_store(&worker_count, 0);
     hold_forget();
@@ -64,6 +70,7 @@ static struct worker *worker_new(void)
     worker->own.worker = worker;
     worker->own.deadline = NEVER;
     worker->hold = HOLD_NONE;
+    worker->clock_fd = worker->stat_fd = -1;
     worker->current = &worker->own;
     atomic_store(&worker->tick_deadline, NEVER);
     return worker;
