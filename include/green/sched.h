@@ -136,7 +136,16 @@ struct green_stats {
     uint64_t procs;            /* processors, now */
     uint64_t retakes;          /* processors taken from workers that were blocked in the kernel */
     uint64_t stacks_trimmed;   /* times that an unused stack's pages went back to the system */
-    uint64_t reserved[6];
+    uint64_t retakes_cancelled; /* given up at the last moment: the thread came back */
+    uint64_t returns_idle;     /* threads that came back without a processor and took an idle one */
+    uint64_t returns_queued;   /* threads that came back without one and had to stand in line */
+    uint64_t procs_idle;       /* of procs, now: with nothing to do, or not started yet */
+    uint64_t procs_running;    /* of procs, now */
+    uint64_t procs_blocked;    /* of procs, now: with a thread that is blocked in the kernel; as far as the monitor sees */
+    uint64_t procs_retired;    /* made once and out of service, now: see green_setconcurrency() */
+    uint64_t workers_blocked;  /* of workers, now: their processor went to another */
+    uint64_t workers_spare;    /* of workers, now: waiting for a processor */
+    uint64_t reserved[8];
 };
 
 /* Does not block.  Signal handler: yes, once the library runs.  Before that all are 0. */

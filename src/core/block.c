@@ -57,24 +57,27 @@ static const void *ring_open(void)
     return ring == MAP_FAILED ? NULL : ring;
 }
 
-int block_open(struct worker *worker)
+int block_open_stat(struct worker *worker)
 {
     char path[64];
-    int saved_errno = errno;
 
-    worker->stat_fd = -1;
-    worker->blocked_since = NEVER;
-    worker->ring = settings.watch == GREEN_MONITOR_STAT ? NULL : ring_open();
-    if (worker->ring) {
-        atomic_store(&source, "perf");
-        errno = saved_errno;
-        return 0;
-    }
+    atomic_store(&worker->blocked_since, NEVER);
     snprintf(path, sizeof path, "/proc/self/task/%d/stat", worker->tid);
     worker->stat_fd = open(path, O_RDONLY | O_CLOEXEC);
-    int error = worker->stat_fd < 0 ? errno : 0;
+    return worker->stat_fd < 0 ? errno : 0;
+}
+
+int block_open(struct worker *worker)
+{
+    int saved_errno = errno, error = 0;
+
+    worker->stat_fd = -1;
+    atomic_store(&worker->blocked_since, NEVER);
+    worker->ring = settings.watch == GREEN_MONITOR_STAT ? NULL : ring_open();
+    if (!worker->ring)
+        error = block_open_stat(worker);
     if (!error)
-        atomic_store(&source, "stat");
+        atomic_store(&source, worker->ring ? "perf" : "stat");
     errno = saved_errno;
     return error;
 }
@@ -131,17 +134,22 @@ bool block_now(const struct worker *worker)
     return worker->ring ? ring_since(worker->ring) != NEVER : worker->stat_fd >= 0 && stat_blocked(worker->stat_fd);
 }
 
+bool block_seen(const struct worker *worker)
+{
+    return worker->ring ? ring_since(worker->ring) != NEVER : atomic_load(&worker->blocked_since) != NEVER;
+}
+
 uint64_t block_since(struct worker *worker, uint64_t now)
 {
     if (worker->ring)
         return ring_since(worker->ring);
     if (worker->stat_fd < 0 || !stat_blocked(worker->stat_fd)) {
-        worker->blocked_since = NEVER;
+        atomic_store(&worker->blocked_since, NEVER);
         return NEVER;
     }
     uint64_t switches = atomic_load_explicit(&worker->switches, memory_order_relaxed);
-    if (worker->blocked_since == NEVER || worker->blocked_switches != switches)
-        worker->blocked_since = now;
+    if (atomic_load(&worker->blocked_since) == NEVER || worker->blocked_switches != switches)
+        atomic_store(&worker->blocked_since, now);
     worker->blocked_switches = switches;
-    return worker->blocked_since;
+    return atomic_load(&worker->blocked_since);
 }

@@ -6,6 +6,8 @@
 
 /* On the worker's own kernel thread: 0, or an error when there is no way to see. */
 int block_open(struct worker *worker);
+/* The same, by /proc alone. */
+int block_open_stat(struct worker *worker);
 void block_close(struct worker *worker);
 
 /* Since when (CLOCK_MONOTONIC, ns); NEVER when it is not.  A look without a system call where perf is allowed. */
@@ -13,6 +15,9 @@ uint64_t block_since(struct worker *worker, uint64_t now);
 
 /* The same, for others than the monitor: is it? */
 bool block_now(const struct worker *worker);
+
+/* Without a system call, from a signal handler, too: by the ring, else what the monitor saw last. */
+bool block_seen(const struct worker *worker);
 
 /* "perf", "stat": what the last worker got. */
 const char *block_source_name(void);

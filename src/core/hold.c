@@ -47,6 +47,9 @@ static _Atomic unsigned spare_count;
 /* Threads that wait for an idle processor on the spot, and what they sleep on. */
 static _Atomic uint32_t idle_wanted, idle_added;
 
+/* Each path out of hold_regain(). */
+struct hold_counts hold_counts;
+
 void hold_forget(void)
 {
     idle_procs = NULL;
@@ -185,6 +188,7 @@ static bool take_idle(struct worker *worker)
     tick_clear(worker);
     worker_give_up(atomic_load(&proc->worker));
     attach(worker, proc);
+    atomic_fetch_add_explicit(&hold_counts.idle, 1, memory_order_relaxed);
     return true;
 }
 
@@ -202,6 +206,7 @@ static void after_revoked(struct thread *left, void *arg)
         global_push_front_locked(left);
         atomic_store(&lost->returned, true);
         worker_give_up(worker);
+        atomic_fetch_add_explicit(&hold_counts.queued, 1, memory_order_relaxed);
     }
     lock_release(&sched_lock, RANK_SCHED);
     if (idle) {
@@ -244,8 +249,10 @@ void hold_regain(struct thread *self)
     struct worker *worker = self->worker;
     uint32_t hold = atomic_load(&worker->hold);
 
-    if (hold == HOLD_REVOKING && atomic_compare_exchange_strong(&worker->hold, &hold, HOLD_OWNED))
+    if (hold == HOLD_REVOKING && atomic_compare_exchange_strong(&worker->hold, &hold, HOLD_OWNED)) {
+        atomic_fetch_add_explicit(&hold_counts.cancelled, 1, memory_order_relaxed);
         return;
+    }
     if (hold == HOLD_OWNED || self->kind == THREAD_WORKER) /* the monitor gave up; a handler in a spare's own context */
         return;
     int saved_errno = errno;

@@ -14,6 +14,11 @@ void hold_forget(void);
 
 void idle_add(struct proc *proc);
 void idle_remove(struct proc *proc);
+/* What became of those who came back; read without the lock. */
+struct hold_counts {
+    _Atomic uint64_t cancelled, idle, queued;
+};
+extern struct hold_counts hold_counts;
 /* Any processor whose worker sleeps, or NULL. */
 struct proc *idle_any(void);
 

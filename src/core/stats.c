@@ -3,11 +3,28 @@
 
 #include <green/sched.h>
 
+#include "core/block.h"
+#include "core/hold.h"
 #include "core/monitor.h"
 #include "core/pool.h"
 #include "core/sched.h"
 #include "core/tick.h"
 #include "mem/tls.h"
+
+/* What its processors do, without stopping them: each counts once. */
+static void count_proc(struct green_stats *stats, const struct proc *proc)
+{
+    const struct worker *worker = atomic_load(&proc->worker);
+
+    if (atomic_load(&proc->retired))
+        stats->procs_retired++;
+    else if (!worker || __atomic_load_n(&proc->idle, __ATOMIC_RELAXED))
+        stats->procs_idle++;
+    else if (block_seen(worker))
+        stats->procs_blocked++;
+    else
+        stats->procs_running++;
+}
 
 void green_stats(struct green_stats *stats)
 {
@@ -21,10 +38,12 @@ void green_stats(struct green_stats *stats)
         stats->wakeup_preemptions += atomic_load(&proc->count.wakeup_preemptions);
         stats->steals += atomic_load(&proc->count.steals);
         stats->idles += atomic_load(&proc->count.idles);
+        count_proc(stats, proc);
     }
     for (const struct worker *worker = workers_all(); worker; worker = worker->next) {
         stats->ticks += atomic_load(&worker->count.ticks);
         stats->ticks_deferred += atomic_load(&worker->count.deferred);
+        stats->workers_blocked += atomic_load(&worker->hold) == HOLD_REVOKED;
     }
     stats->threads_created = threads_created();
     stats->threads_live = proc_at(0) ? threads_live() : 0;
@@ -32,7 +51,11 @@ void green_stats(struct green_stats *stats)
     stats->stacks_trimmed = pool_trimmed();
     stats->workers = workers_count();
     stats->procs = procs_count();
+    stats->workers_spare = spares();
     stats->retakes = monitor_retakes();
+    stats->retakes_cancelled = atomic_load(&hold_counts.cancelled);
+    stats->returns_idle = atomic_load(&hold_counts.idle);
+    stats->returns_queued = atomic_load(&hold_counts.queued);
 }
 
 const char *green_tls_provider(void)

@@ -198,7 +198,8 @@ struct worker {
     bool returns;                /* without such: the monitor looks for its return; guarded by the sched lock */
     const void *ring;            /* block.c's, as is the next: the kernel's records of its switches, or NULL */
     int stat_fd;
-    uint64_t blocked_since, blocked_switches; /* as the monitor saw it in /proc */
+    _Atomic uint64_t blocked_since;
+    uint64_t blocked_switches; /* as the monitor saw it in /proc */
     uint64_t seen_at, ticks_seen, used_seen; /* the monitor's */
     stack_t altstack;
     _Atomic uint32_t wake;       /* futex: 1 when told to go on */
