@@ -7,9 +7,9 @@
  * such deadline or until it is told of a waiter; else it looks every 20 us, and more and more rarely while nothing is
  * found.
  *
- * A processor is taken only when there is a spare worker to give it to.  Without one it stays where it is, the ticks
- * go on, and the tick's signal gets the blocked thread off its processor; so the thread that holds the lock which the
- * making of a worker needs can run.
+ * A processor is taken only when there is a spare worker to give it to.  Without one it stays where it is until one
+ * has been made.  When that fails, or takes suspiciously long, the tick's signal gets the blocked thread off its
+ * processor, at the price of an EINTR; so the thread that holds the lock which the making of a worker needs can run.
  *
  * The monitor is a kernel thread of no processor, and calls nothing that could wait for a green thread: no malloc, no
  * stdio, no pthread_create.
@@ -32,8 +32,8 @@
 #define BLOCK_NS UINT64_C(20000)   /* blocked for so long: a processor is worth its move */
 #define LOOK_MIN_NS UINT64_C(20000)
 #define LOOK_MAX_NS UINT64_C(1000000)
+#define OVERDUE_MIN_NS UINT64_C(20000000)
 #define AHEAD_NS UINT64_C(100000)  /* a deadline is watched from so long before it */
-#define OVERDUE_NS UINT64_C(10000000)
 enum { LOOKS_BEFORE_SLOWER = 50, OVERDUE_SLICES = 2 };
 
 static struct {
@@ -42,6 +42,7 @@ static struct {
     _Atomic uint32_t expects;      /* futex: 1 when a thread runs that has just been blocked, and may soon be again */
     _Atomic bool running;
     _Atomic uint64_t retakes;
+    uint64_t round;                /* its own: counts looks */
 } monitor;
 
 /* What locks and other parts of the runtime expect of every kernel thread in it. */
@@ -123,7 +124,7 @@ static bool hand_over(struct worker *worker)
     lock_release(&sched_lock, RANK_SCHED);
     if (!spare || spares() == 0)
         spares_want();
-    if (!spare && since != NEVER && now > since + settings.slice_us * NS_PER_US)
+    if (!spare && spares_late(clock_now()))
         tick_send(worker); /* off its processor, then */
     return revoked;
 }
@@ -154,19 +155,32 @@ static uint64_t cpu_time(const struct worker *worker)
 }
 
 /*
+ * A thread may run for slices without a tick; one with a slice of its own has a clock with that period.  Not less than
+ * a kernel tick or two: a clock that the kernel has throttled goes on only then.
+ */
+static uint64_t overdue_after(const struct worker *worker)
+{
+    uint64_t period = __atomic_load_n(&worker->clock_period, __ATOMIC_RELAXED), slice = settings.slice_us * NS_PER_US;
+    uint64_t after = OVERDUE_SLICES * (period > slice ? period : slice);
+
+    return after > OVERDUE_MIN_NS ? after : OVERDUE_MIN_NS;
+}
+
+/*
  * A thread that spends its time in the kernel without blocking has no ticks by perf: when it has run for slices and
- * none came, a signal ends its slice.
+ * none came, a signal ends its slice.  What it ran while nobody waited does not count, and one that is blocked loses
+ * its processor instead, without a signal.
  */
 static void end_overdue(struct worker *worker, uint64_t now)
 {
     uint64_t ticks = atomic_load_explicit(&worker->count.ticks, memory_order_relaxed), used = cpu_time(worker);
-    const bool watched = now < worker->seen_at + 2 * LOOK_MAX_NS; /* else nobody waited, and none was to come */
+    const bool watched = worker->round_seen && worker->round_seen + 1 == monitor.round &&
+                         ticks == worker->ticks_seen;
 
-    worker->seen_at = now;
-    if (watched && ticks == worker->ticks_seen &&
-        used < worker->used_seen + OVERDUE_SLICES * settings.slice_us * NS_PER_US + OVERDUE_NS)
+    worker->round_seen = monitor.round;
+    if (watched && (used < worker->used_seen + overdue_after(worker) || block_since(worker, now) != NEVER))
         return;
-    if (watched && ticks == worker->ticks_seen)
+    if (watched)
         tick_send(worker);
     worker->ticks_seen = ticks;
     worker->used_seen = used;
@@ -213,6 +227,7 @@ static struct look look_round(void)
     struct look look = {false, false, NEVER};
     uint64_t now = clock_now();
 
+    monitor.round++;
     for (unsigned i = 0; i < PROCS_MAX && proc_at(i); i++)
         look_at(proc_at(i), now, &look);
     if (atomic_load_explicit(&monitor.retakes, memory_order_relaxed) > 0)
@@ -272,8 +287,10 @@ int monitor_start(void)
 {
     if (settings.watch == GREEN_MONITOR_OFF || !settings.preempt || atomic_exchange(&monitor.running, true))
         return 0;
-    if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) != 0)
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) != 0) {
+        atomic_store(&monitor.running, false); /* or monitor_take() would leave it the ticks that it never sends */
         return 0; /* a kernel without: nobody's processor is taken */
+    }
     service.own = (struct thread){.kind = THREAD_WORKER, .depth = 1, .worker = &service, .deadline = NEVER};
     int error = spares_start();
     if (!error)

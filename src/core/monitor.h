@@ -26,6 +26,8 @@ uint64_t monitor_retakes(void);
 
 /* A spare worker is missing. */
 void spares_want(void);
+/* There was a call for more, and none came: none can be made, or its maker itself waits for somebody. */
+bool spares_late(uint64_t now);
 int spares_start(void);
 void spares_fork_reset(void);
 

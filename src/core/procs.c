@@ -137,7 +137,7 @@ int procs_start_missing(void)
             return 0;
         if (spare)
             continue;
-        error = worker_spawn(proc);
+        error = worker_spawn(proc, NULL);
         proc->promised = false;
         if (error)
             return error;

@@ -132,8 +132,11 @@ void spinners_forget(void);
 /* worker_thread.c: the kernel thread under it */
 /* Make the kernel thread that `runs` is on a worker that holds proc, its own context not run yet.  0 or an error. */
 int worker_adopt(struct proc *proc, struct thread *runs);
-/* A new kernel thread for proc, or, when that is NULL, a spare one.  Calls pthread_create: at depth 0.  0, EAGAIN, ENOMEM. */
-int worker_spawn(struct proc *proc);
+/*
+ * A new kernel thread for proc, or, when that is NULL, a spare one.  Calls pthread_create: at depth 0; `creating`, when
+ * not NULL, is true meanwhile.  0, EAGAIN, ENOMEM.
+ */
+int worker_spawn(struct proc *proc, _Atomic bool *creating);
 struct worker *workers_all(void);
 unsigned workers_count(void);
 void workers_forget(void);

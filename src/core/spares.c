@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/futex.h"
+#include "core/block.h"
 #include "core/hold.h"
 #include "core/monitor.h"
 #include "core/pool.h"
@@ -17,14 +18,29 @@
 
 enum { SPARES_MIN = 2 };
 
-/* What locks expect of every kernel thread in the runtime. */
+/* What locks expect of every kernel thread in the runtime; and for spares_late(), how it is seen. */
 static struct worker service;
+
+/* For so long asleep in pthread_create(), it waits for a lock whose holder does not run. */
+#define PATIENCE_NS UINT64_C(1000000)
 
 static struct {
     _Atomic uint32_t wanted; /* futex: counts calls for more */
+    _Atomic bool failed;     /* the last attempt */
+    _Atomic bool creating;   /* it is in pthread_create() */
     _Atomic bool running;
     bool reported;
 } spawner;
+
+bool spares_late(uint64_t now)
+{
+    if (atomic_load(&spawner.failed))
+        return true;
+    if (!atomic_load(&spawner.creating))
+        return false;
+    uint64_t since = block_since(&service, now);
+    return since != NEVER && now >= since + PATIENCE_NS;
+}
 
 void spares_want(void)
 {
@@ -51,7 +67,7 @@ static int make_spares(void)
             report_limit("GREEN_MAX_WORKERS is reached\n");
             return EAGAIN;
         }
-        int error = worker_spawn(NULL);
+        int error = worker_spawn(NULL, &spawner.creating);
         if (error) {
             report_limit("the system has none\n");
             return error;
@@ -65,10 +81,12 @@ static void *spawner_run(void *arg)
     (void)arg;
     service.own = (struct thread){.kind = THREAD_WORKER, .depth = 1, .worker = &service, .deadline = NEVER};
     service.kernel_tls = arch_thread_pointer();
+    service.tid = gettid();
     self_thread = &service.own;
+    block_open_stat(&service); /* not the ring: who waits for a CPU alone is not late */
     for (;;) {
         uint32_t seen = atomic_load(&spawner.wanted);
-        make_spares();
+        atomic_store(&spawner.failed, make_spares() != 0);
         futex_wait(&spawner.wanted, seen, pool_reap(clock_now()));
     }
     return NULL;
@@ -86,5 +104,7 @@ int spares_start(void)
 
 void spares_fork_reset(void)
 {
+    if (atomic_load(&spawner.running))
+        block_close(&service);
     memset(&spawner, 0, sizeof spawner);
 }

@@ -200,7 +200,7 @@ struct worker {
     int stat_fd;
     _Atomic uint64_t blocked_since;
     uint64_t blocked_switches; /* as the monitor saw it in /proc */
-    uint64_t seen_at, ticks_seen, used_seen; /* the monitor's */
+    uint64_t ticks_seen, used_seen, round_seen; /* the monitor's */
     stack_t altstack;
     _Atomic uint32_t wake;       /* futex: 1 when told to go on */
     struct worker *next;         /* of all workers, or of the spares; guarded by the sched lock */

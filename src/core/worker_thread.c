@@ -71,6 +71,7 @@ static struct worker *worker_new(void)
     worker->own.deadline = NEVER;
     worker->hold = HOLD_NONE;
     worker->clock_fd = worker->stat_fd = -1;
+    atomic_store(&worker->blocked_since, NEVER);
     worker->current = &worker->own;
     atomic_store(&worker->tick_deadline, NEVER);
     return worker;
@@ -218,13 +219,17 @@ int service_start(void *(*run)(void *))
     return error;
 }
 
-int worker_spawn(struct proc *proc)
+int worker_spawn(struct proc *proc, _Atomic bool *creating)
 {
     struct spawn spawn = {worker_new(), proc, SPAWN_WAITING, 0};
 
     if (!spawn.worker)
         return ENOMEM;
+    if (creating)
+        atomic_store(creating, true);
     spawn.error = create_kernel_thread(&spawn);
+    if (creating)
+        atomic_store(creating, false);
     while (!spawn.error && atomic_load(&spawn.state) == SPAWN_WAITING)
         futex_wait(&spawn.state, SPAWN_WAITING, NEVER);
     if (spawn.error)
