@@ -189,8 +189,20 @@ static void end_overdue(struct worker *worker, uint64_t now)
 struct look {
     bool waits; /* somebody does */
     bool found; /* a processor was taken */
-    uint64_t next; /* the first deadline to look ahead of */
+    uint64_t next; /* when to look at the latest: ahead of a deadline, or at a block again */
 };
+
+/*
+ * A block that is too young is looked at again when it is old enough, however rarely we look: what is seen by /proc has
+ * no date, and two looks a millisecond apart may never meet the same block, when ticks end it.
+ */
+static void look_again(struct worker *worker, uint64_t now, struct look *look)
+{
+    uint64_t since = block_since(worker, now);
+
+    if (since != NEVER && now < since + BLOCK_NS && since + BLOCK_NS < look->next)
+        look->next = since + BLOCK_NS;
+}
 
 static void look_at(struct proc *proc, uint64_t now, struct look *look)
 {
@@ -202,7 +214,10 @@ static void look_at(struct proc *proc, uint64_t now, struct look *look)
     const bool soon = deadline != NEVER && deadline <= now + AHEAD_NS;
     if (atomic_load_explicit(&proc->ticking, memory_order_relaxed) || (soon && block_since(worker, now) != NEVER)) {
         look->waits = true;
-        look->found |= retake(worker);
+        if (retake(worker))
+            look->found = true;
+        else
+            look_again(worker, now, look);
         end_overdue(worker, now);
     } else if (!soon && deadline != NEVER && deadline - AHEAD_NS < look->next) {
         look->next = deadline - AHEAD_NS;
