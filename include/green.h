@@ -23,6 +23,7 @@
 #ifndef GREEN_H
 #define GREEN_H
 
+#include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
@@ -48,6 +49,12 @@ typedef struct {
     size_t __stack_bytes;
     int __detach_state;
     char __name[16];
+    int __scope;
+    int __inherit_sched;
+    int __sched_policy;
+    int __sched_priority;
+    int __has_cpus;
+    cpu_set_t __cpus;
     uint64_t __reserved[8];
 } green_attr_t;
 
@@ -120,11 +127,63 @@ GREEN_API int green_attr_setname_np(green_attr_t *attr, const char *name);
 GREEN_API int green_attr_getname_np(const green_attr_t *attr, char *buffer, size_t bytes);
 
 /*
+ * Bound threads.  With GREEN_SCOPE_SYSTEM a thread has a kernel thread of its own: the kernel schedules it, beside the
+ * processors and not counted among them; slices, ticks and the other threads' hogging do not concern it.  It costs what
+ * a POSIX thread costs.  It may call everything, waits for multiplexed threads and is waited for by them; where those
+ * park, it sleeps in the kernel.  green_yield() is sched_yield() there, green_exit() unwinds its stack as pthread_exit()
+ * does, a slice of its own (green_setslice_np) means nothing, and its name is also the kernel's for it.
+ * The default, GREEN_SCOPE_PROCESS, multiplexes.  EINVAL for another scope.  Signal handler: yes.  Source:
+ * pthread_attr_setscope.
+ */
+#define GREEN_SCOPE_PROCESS 0
+#define GREEN_SCOPE_SYSTEM 1
+GREEN_API int green_attr_setscope(green_attr_t *attr, int scope);
+GREEN_API int green_attr_getscope(const green_attr_t *attr, int *scope);
+
+/*
+ * How the kernel shall schedule a bound thread: with GREEN_EXPLICIT_SCHED by the policy (SCHED_OTHER, SCHED_FIFO or
+ * SCHED_RR) and priority of the attributes, with GREEN_INHERIT_SCHED (default) as it schedules the kernel thread that
+ * creates it, which for a multiplexed creator is a worker.  And on which CPUs: `bytes` is the size of *cpus; 0 takes the
+ * set away again, and the creator's is inherited; get then says all.  None blocks.  Signal handler: yes.
+ * Source: pthread_attr_setinheritsched, _setschedpolicy, _setschedparam, pthread_attr_setaffinity_np.
+ *   EINVAL  no such value; a null pointer; a CPU above 1023 (setaffinity), or beyond `bytes` (getaffinity).  Whether the
+ *           policy has the priority, and the machine the CPUs, green_create() finds out
+ */
+#define GREEN_INHERIT_SCHED 0
+#define GREEN_EXPLICIT_SCHED 1
+GREEN_API int green_attr_setinheritsched(green_attr_t *attr, int inherit);
+GREEN_API int green_attr_getinheritsched(const green_attr_t *attr, int *inherit);
+GREEN_API int green_attr_setschedpolicy(green_attr_t *attr, int policy);
+GREEN_API int green_attr_getschedpolicy(const green_attr_t *attr, int *policy);
+GREEN_API int green_attr_setschedparam(green_attr_t *attr, const struct sched_param *param);
+GREEN_API int green_attr_getschedparam(const green_attr_t *attr, struct sched_param *param);
+GREEN_API int green_attr_setaffinity_np(green_attr_t *attr, size_t bytes, const cpu_set_t *cpus);
+GREEN_API int green_attr_getaffinity_np(const green_attr_t *attr, size_t bytes, cpu_set_t *cpus);
+
+/*
+ * The same for a bound thread that runs, or for a kernel thread of the program's, which may also be of the kernel's
+ * other policies (SCHED_BATCH, SCHED_IDLE).  Do not block but for a bound thread's start.  Signal handler: no.
+ * Source: pthread_setschedparam, pthread_setaffinity_np.
+ *   ESRCH    no such thread, or it has ended
+ *   ENOTSUP  a multiplexed thread: the kernel knows nothing of it
+ *   EINVAL   a policy, priority or set of CPUs that the kernel refuses; a null pointer
+ *   EPERM    the process may not (see sched(7): CAP_SYS_NICE, RLIMIT_RTPRIO)
+ */
+GREEN_API int green_setschedparam(green_t thread, int policy, const struct sched_param *param);
+GREEN_API int green_getschedparam(green_t thread, int *policy, struct sched_param *param);
+GREEN_API int green_setaffinity_np(green_t thread, size_t bytes, const cpu_set_t *cpus);
+GREEN_API int green_getaffinity_np(green_t thread, size_t bytes, cpu_set_t *cpus);
+
+/*
  * Start a thread that runs start(arg) and ends with its result.  attr may be NULL.  The creator's floating-point
  * environment is inherited.  Does not block.  Signal handler: no.  Source: pthread_create.
- *   EINVAL  a null thread or start, or an attribute object that was not initialised
- *   EAGAIN  no more thread ids, or no more guard pages (see max_map_count on kernels before 6.13)
- *   ENOMEM  no memory for the stack or its thread-local storage
+ *   EINVAL   a null thread or start, or an attribute object that was not initialised; for a bound thread also a
+ *            priority that its policy has not, or no CPU of its set that the process may use
+ *   EAGAIN   no more thread ids, or no more guard pages (see max_map_count on kernels before 6.13); no kernel thread, or
+ *            no memory, for a bound thread
+ *   ENOMEM   no memory for the stack or its thread-local storage
+ *   EPERM    a bound thread of a policy that the process may not use
+ *   ENOTSUP  explicit scheduling, or a set of CPUs, for a thread that is not bound
  */
 GREEN_API int green_create(green_t *thread, const green_attr_t *attr, void *(*start)(void *), void *arg);
 

@@ -26,6 +26,7 @@ enum lock_rank {
     RANK_SCHED,     /* global run queue, idle processors, spare workers */
     RANK_POOL,      /* released threads */
     RANK_TABLE,     /* the thread table */
+    RANK_TIDS,      /* which kernel threads of foreign and bound threads live */
     RANK_SLAB,      /* stack slabs */
 };
 

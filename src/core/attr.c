@@ -75,3 +75,109 @@ int green_attr_getname_np(const green_attr_t *attr, char *buffer, size_t bytes)
     strcpy(buffer, attr->__name);
     return 0;
 }
+
+int green_attr_setscope(green_attr_t *attr, int scope)
+{
+    if (!attr || (scope != GREEN_SCOPE_PROCESS && scope != GREEN_SCOPE_SYSTEM))
+        return EINVAL;
+    attr->__scope = scope;
+    return 0;
+}
+
+int green_attr_getscope(const green_attr_t *attr, int *scope)
+{
+    if (!attr || !scope)
+        return EINVAL;
+    *scope = attr->__scope;
+    return 0;
+}
+
+int green_attr_setinheritsched(green_attr_t *attr, int inherit)
+{
+    if (!attr || (inherit != GREEN_INHERIT_SCHED && inherit != GREEN_EXPLICIT_SCHED))
+        return EINVAL;
+    attr->__inherit_sched = inherit;
+    return 0;
+}
+
+int green_attr_getinheritsched(const green_attr_t *attr, int *inherit)
+{
+    if (!attr || !inherit)
+        return EINVAL;
+    *inherit = attr->__inherit_sched;
+    return 0;
+}
+
+int green_attr_setschedpolicy(green_attr_t *attr, int policy)
+{
+    if (!attr || (policy != SCHED_OTHER && policy != SCHED_FIFO && policy != SCHED_RR))
+        return EINVAL;
+    attr->__sched_policy = policy;
+    return 0;
+}
+
+int green_attr_getschedpolicy(const green_attr_t *attr, int *policy)
+{
+    if (!attr || !policy)
+        return EINVAL;
+    *policy = attr->__sched_policy;
+    return 0;
+}
+
+/* Whether the policy has this priority is asked by green_create(): the policy may be set after it. */
+int green_attr_setschedparam(green_attr_t *attr, const struct sched_param *param)
+{
+    if (!attr || !param)
+        return EINVAL;
+    attr->__sched_priority = param->sched_priority;
+    return 0;
+}
+
+int green_attr_getschedparam(const green_attr_t *attr, struct sched_param *param)
+{
+    if (!attr || !param)
+        return EINVAL;
+    param->sched_priority = attr->__sched_priority;
+    return 0;
+}
+
+/* Bytes of a set that name no CPU. */
+static bool all_zero(const char *bytes, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (bytes[i])
+            return false;
+    return true;
+}
+
+int green_attr_setaffinity_np(green_attr_t *attr, size_t bytes, const cpu_set_t *cpus)
+{
+    if (!attr || (bytes > 0 && !cpus))
+        return EINVAL;
+    attr->__has_cpus = false;
+    if (bytes == 0)
+        return 0;
+    const size_t kept = bytes < sizeof attr->__cpus ? bytes : sizeof attr->__cpus;
+    if (!all_zero((const char *)cpus + kept, bytes - kept))
+        return EINVAL;
+    memset(&attr->__cpus, 0, sizeof attr->__cpus);
+    memcpy(&attr->__cpus, cpus, kept);
+    attr->__has_cpus = true;
+    return 0;
+}
+
+int green_attr_getaffinity_np(const green_attr_t *attr, size_t bytes, cpu_set_t *cpus)
+{
+    if (!attr || !cpus)
+        return EINVAL;
+    const size_t kept = bytes < sizeof attr->__cpus ? bytes : sizeof attr->__cpus;
+    if (!attr->__has_cpus) {
+        memset(cpus, 0xff, bytes);
+        return 0;
+    }
+    if (!all_zero((const char *)&attr->__cpus + kept, sizeof attr->__cpus - kept))
+        return EINVAL;
+    memset(cpus, 0, bytes);
+    memcpy(cpus, &attr->__cpus, kept);
+    return 0;
+}

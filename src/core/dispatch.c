@@ -8,6 +8,8 @@
  *
  * A switch does not read the clock: that alone would cost as much as the rest.  Slices are judged when a tick comes.
  */
+#include <sched.h>
+
 #include "core/observe.h"
 #include "core/runq.h"
 #include "core/sched.h"
@@ -204,6 +206,8 @@ int green_yield(void)
             yield_to(self, next);
     }
     leave(self);
+    if (unlikely(!proc)) /* the kernel's scheduler runs it */
+        sched_yield();
     return 0;
 }
 

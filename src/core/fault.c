@@ -25,7 +25,7 @@ static const void *overflow_address(const struct thread *self, const siginfo_t *
 {
     uintptr_t sp = arch_ucontext_sp(ucontext), low = (uintptr_t)self->stack.low;
 
-    if (!self->stack_top) /* not one of ours */
+    if (!self->stack_top && !self->bound) /* not one of ours */
         return NULL;
     if (info->si_code > 0 && info->si_code != SI_KERNEL)
         return stack_in_guard(&self->stack, info->si_addr) ? info->si_addr : NULL;

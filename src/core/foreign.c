@@ -5,6 +5,10 @@
  * else, and where a green thread parks it sleeps on a futex, its own `wake`.  Both structures are kept for the next
  * such thread when this one ends.  Rejected: running the foreign call on a green thread on its behalf, which would
  * change whose mutex it locks.
+ *
+ * Bound threads are the same thing made by us (bound.c).  Structures that wait for the next use are on one list for
+ * both: pushed by compare and swap, since a bound one is released inside the runtime, where libc's mutex must not be
+ * taken; popped, at depth 0, under that mutex, so that nobody else can have popped what the compare and swap expects.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -12,32 +16,37 @@
 #include <unistd.h>
 
 #include "base/futex.h"
+#include "core/foreign.h"
 #include "core/sched.h"
 #include "core/table.h"
 #include "mem/interpose.h"
 
-struct foreign {
-    struct thread *thread;
-    struct worker worker;
-    struct foreign *next;
-};
-
-static pthread_mutex_t gone_mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct foreign *gone; /* guarded by gone_mutex */
+static pthread_mutex_t gone_mutex = PTHREAD_MUTEX_INITIALIZER; /* held to pop from `gone` */
+static struct foreign *_Atomic gone;
 static pthread_key_t key;
 static bool key_made;
+
+void foreign_give(struct thread *thread)
+{
+    struct foreign *foreign = foreign_of(thread);
+
+    atomic_store_explicit(&thread->state, THREAD_FREE, memory_order_relaxed);
+    foreign->next = atomic_load(&gone);
+    while (!atomic_compare_exchange_weak(&gone, &foreign->next, foreign))
+        continue;
+}
 
 /* The kernel thread ends. */
 static void leave_for_good(void *value)
 {
     struct foreign *foreign = value;
+    struct thread *self = enter();
 
+    foreign_set_tid(foreign, TID_GONE);
+    leave(self);
     self_thread = NULL;
     life_end(foreign->thread);
-    pthread_mutex_lock(&gone_mutex);
-    foreign->next = gone;
-    gone = foreign;
-    pthread_mutex_unlock(&gone_mutex);
+    foreign_give(foreign->thread);
 }
 
 void foreign_init(void)
@@ -46,57 +55,91 @@ void foreign_init(void)
         key_made = REAL(pthread_key_create)(&key, leave_for_good) == 0;
 }
 
-void foreign_fork_reset(void)
+void foreign_fork_reset(struct thread *survivor)
 {
     pthread_mutex_init(&gone_mutex, NULL);
-    gone = NULL;
+    atomic_store(&gone, NULL);
+    tids_fork_reset();
+    if (survivor->kind == THREAD_FOREIGN) {
+        survivor->worker->tid = gettid();
+        foreign_set_tid(foreign_of(survivor), (uint32_t)gettid());
+    }
 }
 
-static struct foreign *foreign_new(void)
+/* By a thread of ours, or by a kernel thread that has none yet and works as its worker-to-be. */
+static struct thread *new_thread(struct foreign *foreign, int *error)
+{
+    struct thread *self = self_thread, *thread;
+
+    if (self) {
+        enter();
+        thread = table_new(error);
+        leave(self);
+        return thread;
+    }
+    self_thread = &foreign->worker.own;
+    thread = table_new(error);
+    self_thread = NULL;
+    return thread;
+}
+
+static struct foreign *foreign_new(int *error)
 {
     struct foreign *foreign = mmap(NULL, sizeof *foreign, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    int error;
 
+    *error = ENOMEM;
     if (foreign == MAP_FAILED)
         return NULL;
     foreign->worker.own.worker = &foreign->worker;
     foreign->worker.clock_fd = foreign->worker.stat_fd = -1;
-    foreign->worker.own.depth = 1; /* in the runtime, before it has a thread of its own */
-    self_thread = &foreign->worker.own;
-    foreign->thread = table_new(&error);
-    self_thread = NULL;
-    if (foreign->thread)
-        return foreign;
-    munmap(foreign, sizeof *foreign);
-    return NULL;
+    foreign->worker.own.depth = 1;
+    foreign->thread = new_thread(foreign, error);
+    if (!foreign->thread) {
+        munmap(foreign, sizeof *foreign);
+        return NULL;
+    }
+    foreign->thread->kind = THREAD_FOREIGN;
+    foreign->thread->worker = &foreign->worker;
+    return foreign;
 }
 
-static struct foreign *foreign_take(void)
+struct foreign *foreign_take(int *error)
 {
     pthread_mutex_lock(&gone_mutex);
-    struct foreign *foreign = gone;
-    if (foreign)
-        gone = foreign->next;
+    struct foreign *foreign = atomic_load(&gone);
+    while (foreign && !atomic_compare_exchange_weak(&gone, &foreign, foreign->next))
+        continue;
     pthread_mutex_unlock(&gone_mutex);
-    return foreign ? foreign : foreign_new();
+    return foreign ? foreign : foreign_new(error);
+}
+
+void foreign_begin(struct foreign *foreign)
+{
+    struct thread *thread = foreign->thread;
+
+    foreign->worker.tid = gettid();
+    foreign->worker.kernel_tls = arch_thread_pointer();
+    thread->depth = 0;
+    self_thread = thread;
+    enter();
+    foreign_set_tid(foreign, (uint32_t)foreign->worker.tid);
+    leave(thread);
 }
 
 struct thread *foreign_adopt(void)
 {
-    struct foreign *foreign = key_made ? foreign_take() : NULL;
+    int error;
+    struct foreign *foreign = key_made ? foreign_take(&error) : NULL;
 
     if (!foreign)
         return NULL;
     struct thread *thread = foreign->thread;
-    thread->kind = THREAD_FOREIGN;
-    thread->worker = &foreign->worker;
-    foreign->worker.tid = gettid();
-    foreign->worker.kernel_tls = arch_thread_pointer();
-    thread->depth = 0;
+    thread->bound = false;
+    thread->stack = (struct stack){NULL, 0};
     thread->name[0] = '\0';
-    atomic_store(&thread->state, THREAD_RUNNING);
     life_begin(thread, true);
-    self_thread = thread;
+    atomic_store(&thread->state, THREAD_RUNNING);
+    foreign_begin(foreign);
     if (pthread_setspecific(key, foreign) == 0)
         return thread;
     leave_for_good(foreign);
@@ -110,6 +153,7 @@ enum wake foreign_park(struct thread *self, struct lock *lock, enum lock_rank ra
 
     if (lock)
         lock_release(lock, rank);
+    atomic_store_explicit(&self->state, THREAD_PARKED, memory_order_relaxed);
     self->worker->own_safe = true; /* nothing is half done: the program's handlers may run */
     while ((wake = atomic_load(&self->wake)) == WAKE_WAITING) {
         futex_wait(&self->wake, WAKE_WAITING, self->deadline);
@@ -117,6 +161,7 @@ enum wake foreign_park(struct thread *self, struct lock *lock, enum lock_rank ra
             park_claim(self, WAKE_TIMEOUT);
     }
     self->worker->own_safe = false;
+    atomic_store_explicit(&self->state, THREAD_RUNNING, memory_order_relaxed);
     errno = saved_errno;
     return wake;
 }
@@ -129,8 +174,10 @@ void foreign_ready(struct thread *thread)
 
 void foreign_exit(void *result)
 {
-    if (self_thread)
+    if (self_thread) {
+        self_thread->result = result;
         leave(self_thread);
+    }
     REAL(pthread_exit)(result);
     __builtin_unreachable();
 }

@@ -80,7 +80,7 @@ GREEN_API void pthread_exit(void *result)
 {
     struct thread *self = self_thread;
 
-    if (self && self->kind == THREAD_MULTIPLEXED)
+    if (self && self->kind != THREAD_WORKER)
         green_exit(result);
     REAL(pthread_exit)(result);
     __builtin_unreachable();

@@ -77,15 +77,22 @@ void threads_fork_reset(struct thread *survivor)
         life_change(survivor, &life, LIFE_JOINABLE);
     atomic_store(&created_outside, 0);
     atomic_store(&exited_outside, 0);
-    atomic_store(&main_exited, survivor->kind == THREAD_MULTIPLEXED && survivor->stack_top);
+    atomic_store(&main_exited, survivor->bound || (survivor->kind == THREAD_MULTIPLEXED && survivor->stack_top));
 }
 
-static void count_created(struct proc *proc)
+void thread_created(const struct thread *creator)
 {
+    struct proc *proc = creator->worker->proc;
+
     if (proc)
         count_up(&proc->count.created);
     else
         atomic_fetch_add(&created_outside, 1);
+}
+
+void thread_not_created(void)
+{
+    atomic_fetch_sub(&created_outside, 1); /* below 0, perhaps: only the sum of all counters means something */
 }
 
 static void thread_main(void)
@@ -102,6 +109,20 @@ static void thread_main(void)
     green_exit(self->start(self->arg));
 }
 
+void thread_init(struct thread *thread, const green_attr_t *attr, void *(*start)(void *), void *arg)
+{
+    thread->start = start;
+    thread->arg = arg;
+    thread->used_ns = thread->woken_ns = 0;
+    thread->once = NULL;
+    atomic_store_explicit(&thread->slice_us, 0, memory_order_relaxed);
+    atomic_store_explicit(&thread->wake, WAKE_NONE, memory_order_relaxed);
+    thread->name[0] = '\0';
+    if (attr)
+        memcpy(thread->name, attr->__name, sizeof thread->name);
+    life_begin(thread, attr && attr->__detach_state == GREEN_CREATE_DETACHED);
+}
+
 /* Make a structure from the pool the thread that is asked for. */
 static void prepare(struct thread *thread, const green_attr_t *attr, void *(*start)(void *), void *arg)
 {
@@ -113,27 +134,25 @@ static void prepare(struct thread *thread, const green_attr_t *attr, void *(*sta
     }
     *(struct thread **)tls_translate(tp, &self_thread) = thread;
     *(int *)tls_translate(tp, &errno) = 0;
-    thread->start = start;
-    thread->arg = arg;
     thread->depth = 1;
     thread->unborn = true;
     thread->kind = THREAD_MULTIPLEXED;
-    thread->used_ns = thread->woken_ns = 0;
-    thread->once = NULL;
-    atomic_store_explicit(&thread->slice_us, 0, memory_order_relaxed);
-    atomic_store_explicit(&thread->wake, WAKE_NONE, memory_order_relaxed);
-    thread->name[0] = '\0';
-    if (attr)
-        memcpy(thread->name, attr->__name, sizeof thread->name);
     arch_context_init(&thread->context, thread->stack_top, tp, thread_main);
-    life_begin(thread, attr && attr->__detach_state == GREEN_CREATE_DETACHED);
+    thread_init(thread, attr, start, arg);
 }
 
 static bool attr_valid(const green_attr_t *attr)
 {
     return attr->__stack_bytes >= GREEN_STACK_MIN && attr->__stack_bytes <= STACK_CLASS_MAX &&
            (attr->__detach_state == GREEN_CREATE_JOINABLE || attr->__detach_state == GREEN_CREATE_DETACHED) &&
+           (attr->__scope == GREEN_SCOPE_PROCESS || attr->__scope == GREEN_SCOPE_SYSTEM) &&
            memchr(attr->__name, 0, sizeof attr->__name);
+}
+
+/* What only the kernel can give. */
+static bool attr_asks_kernel(const green_attr_t *attr)
+{
+    return attr->__inherit_sched == GREEN_EXPLICIT_SCHED || attr->__has_cpus;
 }
 
 int green_create(green_t *id, const green_attr_t *attr, void *(*start)(void *), void *arg)
@@ -142,6 +161,10 @@ int green_create(green_t *id, const green_attr_t *attr, void *(*start)(void *), 
 
     if (!id || !start || (attr && !attr_valid(attr)))
         return EINVAL;
+    if (unlikely(attr && attr->__scope == GREEN_SCOPE_SYSTEM))
+        return bound_create(id, attr, start, arg);
+    if (unlikely(attr && attr_asks_kernel(attr)))
+        return ENOTSUP;
     struct thread *self = enter();
     if (!self)
         return ENOMEM;
@@ -156,7 +179,7 @@ int green_create(green_t *id, const green_attr_t *attr, void *(*start)(void *), 
     }
     prepare(thread, attr, start, arg);
     *id = thread_id(thread);
-    count_created(self->worker->proc);
+    thread_created(self);
     ready(self, thread);
     leave(self);
     if (unlikely(atomic_load_explicit(&procs_missing, memory_order_relaxed)))
@@ -173,7 +196,9 @@ void life_end(struct thread *thread)
 static void release(struct proc *proc, struct thread *thread)
 {
     life_end(thread);
-    if (thread->stack_top)
+    if (thread->bound)
+        foreign_give(thread);
+    else if (thread->stack_top)
         pool_release(proc, thread);
     else /* main's stack and block are not ours */
         atomic_store(&thread->state, THREAD_LOST);
@@ -200,6 +225,11 @@ static void after_exit(struct thread *left, void *arg)
         }
         return;
     }
+}
+
+void life_announce(struct thread *thread)
+{
+    after_exit(thread, NULL);
 }
 
 static void after_exit_to_joiner(struct thread *left, void *arg)
@@ -230,6 +260,12 @@ static void exit_process_if_last(struct thread *self)
         return;
     self->depth = 0;
     exit(0);
+}
+
+void thread_exits(struct thread *self)
+{
+    atomic_fetch_add(&exited_outside, 1);
+    exit_process_if_last(self);
 }
 
 void green_exit(void *result)

@@ -187,18 +187,34 @@ bool somebody_waits(const struct proc *proc);
 void ticks_prepare(struct proc *proc, const struct thread *next);
 
 /* foreign.c */
+struct foreign;
 struct thread *foreign_adopt(void);
 enum wake foreign_park(struct thread *self, struct lock *lock, enum lock_rank rank);
 void foreign_ready(struct thread *thread);
 void foreign_exit(void *result) __attribute__((noreturn));
 
 void foreign_init(void);
-void foreign_fork_reset(void);
+/* In the child of a fork, by its only thread. */
+void foreign_fork_reset(struct thread *survivor);
+/* A bound thread that has ended, when nobody can name it any more.  Takes no lock. */
+void foreign_give(struct thread *thread);
+
+/* bound.c: green_create() of a bound thread, the arguments known to be valid. */
+int bound_create(green_t *id, const green_attr_t *attr, void *(*start)(void *), void *arg);
 
 /* lifecycle.c */
 uint64_t threads_created(void);
 uint64_t threads_live(void);
 void threads_fork_reset(struct thread *survivor);
+/* By its creator, at depth > 0: count a thread that is to start, and take that back when it did not. */
+void thread_created(const struct thread *creator);
+void thread_not_created(void);
+/* By a bound thread that ends: count that; when it was the last thread, end the process. */
+void thread_exits(struct thread *self);
+/* What every new thread is given: name, start, id. */
+void thread_init(struct thread *thread, const green_attr_t *attr, void *(*start)(void *), void *arg);
+/* The thread has ended and nobody stands on it: tell its joiner, or release it. */
+void life_announce(struct thread *thread);
 /* Give a structure a new life: a new id, joinable or detached. */
 void life_begin(struct thread *thread, bool detached);
 /* Nobody can name it any more. */

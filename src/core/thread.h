@@ -11,6 +11,9 @@
  *   EXITED    none                                    nobody; the result waits for its joiner     join, detach
  *   LOST      none: it ran elsewhere at a fork        nobody, in this process                     never
  *
+ * A foreign or bound thread keeps its stack in every state: it is RUNNING from its creation on and PARKED while it
+ * sleeps on its futex.
+ *
  * The state is for people and assertions; the scheduler goes by the queues.  A thread that has given its processor up
  * but still stands on its stack is in nobody's reach: what makes it reachable (its place on a queue, its wait queue's
  * lock) is handed to the thread that runs next, which does it once the stack is left: `worker->after`.  This is
@@ -38,7 +41,7 @@ enum thread_state { THREAD_FREE, THREAD_READY, THREAD_RUNNING, THREAD_PARKED, TH
 
 enum thread_kind {
     THREAD_MULTIPLEXED, /* runs on processors */
-    THREAD_FOREIGN,     /* a kernel thread of the program's; parks in the kernel */
+    THREAD_FOREIGN,     /* a kernel thread of its own: the program's, or a bound thread's; parks in the kernel */
     THREAD_WORKER       /* a worker's own context; at depth 1 for ever */
 };
 
@@ -63,6 +66,7 @@ struct thread {
     bool fresh_block;            /* own: has never run on its TLS block */
     bool unborn;                 /* has not started; of whoever holds it, then own */
     uint8_t kind;
+    bool bound;                  /* foreign, but made by green_create() */
     uint8_t park_rank;           /* own: of the lock it parks under */
     uint8_t class;               /* of its stack, constant */
     _Atomic uint8_t state;

@@ -4,7 +4,7 @@
  * libc keeps a thread's values in its TLS block and runs their destructors when a kernel thread ends, which a green
  * thread does not.  So the creation of keys is wrapped to learn the destructors, and they are run here, by libc's
  * rules: the value is set to NULL first, and rounds repeat while destructors set new ones,
- * PTHREAD_DESTRUCTOR_ITERATIONS times.
+ * PTHREAD_DESTRUCTOR_ITERATIONS times.  What is set after that is dropped: the block has a next thread.
  */
 #include <limits.h>
 #include <pthread.h>
@@ -37,7 +37,8 @@ static void note_key(unsigned key, destructor *run)
         continue;
 }
 
-static bool run_round(void)
+/* Take every value, for its destructor or, in the last round's wake, for nobody. */
+static bool run_round(bool drop)
 {
     unsigned used = atomic_load_explicit(&keys_used, memory_order_acquire);
     bool any = false;
@@ -47,7 +48,8 @@ static bool run_round(void)
         void *value = run ? pthread_getspecific(key) : NULL;
         if (value) {
             pthread_setspecific(key, NULL);
-            run(value);
+            if (!drop)
+                run(value);
             any = true;
         }
     }
@@ -56,8 +58,10 @@ static bool run_round(void)
 
 void tls_run_key_destructors(void)
 {
-    for (int round = 0; round < PTHREAD_DESTRUCTOR_ITERATIONS && run_round(); round++)
-        continue;
+    for (int round = 0; round < PTHREAD_DESTRUCTOR_ITERATIONS; round++)
+        if (!run_round(false))
+            return;
+    run_round(true);
 }
 
 /* A sanitizer's value is its idea of the thread, and outlives it as the TLS block does. */

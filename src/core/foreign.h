@@ -1,0 +1,34 @@
+/* What foreign.c, bound.c and kernel_sched.c share: a thread with a kernel thread of its own.  See foreign.c. */
+#ifndef FOREIGN_H
+#define FOREIGN_H
+
+#include "core/thread.h"
+
+/* In place of a tid. */
+enum { TID_STARTING = 0, TID_GONE = 0xffffffffU };
+
+struct foreign {
+    struct thread *thread; /* constant, and the thread's worker is always the next */
+    struct worker worker;
+    struct foreign *next;  /* of those that wait for their next use */
+    _Atomic uint32_t tid;  /* futex; while it is a tid, that kernel thread lives.  Written under the lock of tids */
+    void *altstack;        /* bound.c's: kept from one use to the next */
+};
+
+static inline struct foreign *foreign_of(struct thread *thread)
+{
+    return container_of(thread->worker, struct foreign, worker);
+}
+
+/* A structure to use, its thread in no life.  At depth 0.  NULL with EAGAIN or ENOMEM. */
+struct foreign *foreign_take(int *error);
+
+/* By the kernel thread: it is this one from here on. */
+void foreign_begin(struct foreign *foreign);
+
+/* kernel_sched.c: by the kernel thread, at depth > 0. */
+void foreign_set_tid(struct foreign *foreign, uint32_t tid);
+/* In the child of a fork. */
+void tids_fork_reset(void);
+
+#endif
