@@ -105,6 +105,7 @@ static int start(const struct green_config *config)
     limit_arenas();
     starting.own.depth = 1;
     starting.own.worker = &starting;
+    starting.kernel_tls = arch_thread_pointer();
     self_thread = &starting.own;
     error = start_runtime();
     if (error || self_thread == &starting.own)

@@ -170,7 +170,8 @@ static void *worker_main(void *arg)
     struct spawn *spawn = arg;
     struct worker *worker = spawn->worker;
 
-    worker->own.context.tls = arch_thread_pointer();
+    worker->own.context.tls = worker->kernel_tls = arch_thread_pointer();
+    compiler_barrier(); /* whoever finds the worker, in the signal of setuid(), finds its block */
     self_thread = &worker->own;
     spawn->error = worker_prepare(worker, arch_thread_pointer());
     if (spawn->error) {
