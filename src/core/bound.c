@@ -76,6 +76,7 @@ static void announce(struct foreign *foreign)
                           .tid = foreign->worker.tid,
                           .kernel_tls = foreign->worker.kernel_tls};
 
+    compiler_barrier();
     self_thread = &last.own;
     foreign_set_tid(foreign, TID_GONE);
     foreign->worker.kernel_tls = NULL; /* to a debugger, it stands nowhere */

@@ -77,6 +77,8 @@ static struct thread *new_thread(struct foreign *foreign, int *error)
         leave(self);
         return thread;
     }
+    foreign->worker.kernel_tls = arch_thread_pointer();
+    compiler_barrier(); /* as in foreign_begin() */
     self_thread = &foreign->worker.own;
     thread = table_new(error);
     self_thread = NULL;
@@ -120,6 +122,7 @@ void foreign_begin(struct foreign *foreign)
     foreign->worker.tid = gettid();
     foreign->worker.kernel_tls = arch_thread_pointer();
     thread->depth = 0;
+    compiler_barrier(); /* the signal of setuid() may come as soon as it is known, and needs the block */
     self_thread = thread;
     enter();
     foreign_set_tid(foreign, (uint32_t)foreign->worker.tid);
