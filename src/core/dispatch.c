@@ -237,13 +237,13 @@ enum wake park(struct thread *self, struct lock *lock, enum lock_rank rank)
 
 static bool ready_elsewhere(struct thread *self, struct thread *thread)
 {
-    if (thread->kind == THREAD_FOREIGN) { /* which runs since its claim, if it had not slept yet */
+    if (thread->kind == THREAD_FOREIGN) {
         foreign_ready(thread);
         return true;
     }
     ASSERT(atomic_load(&thread->wake) != WAKE_WAITING);
     atomic_store_explicit(&thread->state, THREAD_READY, memory_order_relaxed);
-    if (likely(self->worker->proc != NULL))
+    if (likely(self->worker->proc != NULL && !self->worker->own_safe)) /* else a sleeping worker's may be taken */
         return false;
     global_push_one(thread);
     wake_for(NULL);

@@ -158,20 +158,21 @@ enum wake foreign_park(struct thread *self, struct lock *lock, enum lock_rank ra
         lock_release(lock, rank);
     atomic_store_explicit(&self->state, THREAD_PARKED, memory_order_relaxed);
     self->worker->own_safe = true; /* nothing is half done: the program's handlers may run */
-    while ((wake = atomic_load(&self->wake)) == WAKE_WAITING) {
-        futex_wait(&self->wake, WAKE_WAITING, self->deadline);
+    while ((wake = atomic_load(&self->wake)) == WAKE_WAITING || wake == WAKE_READY) {
+        futex_wait(&self->wake, wake, wake == WAKE_WAITING ? self->deadline : NEVER);
         if (self->deadline != NEVER && clock_now() >= self->deadline)
             park_claim(self, WAKE_TIMEOUT);
     }
     self->worker->own_safe = false;
     atomic_store_explicit(&self->state, THREAD_RUNNING, memory_order_relaxed);
     errno = saved_errno;
-    return wake;
+    return wake == WAKE_GO ? WAKE_READY : wake;
 }
 
 /* The claim has changed `wake`; the structure outlives the thread. */
 void foreign_ready(struct thread *thread)
 {
+    atomic_store(&thread->wake, WAKE_GO);
     futex_wake(&thread->wake, 1);
 }
 

@@ -164,7 +164,7 @@ bool worker_revoke(struct worker *worker, struct worker *spare, uint64_t since)
     return true;
 }
 
-void worker_hand_over(struct worker *worker)
+bool worker_hand_over(struct worker *worker)
 {
     lock_acquire(&sched_lock, RANK_SCHED);
     struct worker *spare = spare_take();
@@ -175,6 +175,7 @@ void worker_hand_over(struct worker *worker)
     lock_release(&sched_lock, RANK_SCHED);
     if (!spare || spares() == 0)
         spares_want();
+    return spare != NULL;
 }
 
 /* For a worker whose own is gone, that of a worker which sleeps and becomes a spare.  With the lock held. */
@@ -201,7 +202,7 @@ static void after_revoked(struct thread *left, void *arg)
     (void)arg;
     atomic_store_explicit(&left->state, THREAD_READY, memory_order_relaxed);
     lock_acquire(&sched_lock, RANK_SCHED);
-    const bool idle = take_idle(worker);
+    const bool idle = atomic_load(&worker->hold) == HOLD_OWNED || take_idle(worker);
     if (!idle) {
         global_push_front_locked(left);
         atomic_store(&lost->returned, true);
@@ -220,10 +221,11 @@ static void after_revoked(struct thread *left, void *arg)
 static bool regain(struct thread *self)
 {
     lock_acquire(&sched_lock, RANK_SCHED);
-    const bool idle = take_idle(self->worker);
+    const bool held = atomic_load(&self->worker->hold) == HOLD_OWNED; /* since a handler of the program's came between */
+    const bool idle = held || take_idle(self->worker);
     lock_release(&sched_lock, RANK_SCHED);
-    if (!idle)
-        return false;
+    if (!idle || held)
+        return held;
     self->proc = self->worker->proc;
     ticks_prepare(self->proc, self);
     return true;
@@ -256,10 +258,12 @@ void hold_regain(struct thread *self)
     if (hold == HOLD_OWNED || self->kind == THREAD_WORKER) /* the monitor gave up; a handler in a spare's own context */
         return;
     int saved_errno = errno;
-    if (!on_own_stack(self, (uintptr_t)__builtin_frame_address(0)))
+    if (on_alternate_stack(worker, (uintptr_t)__builtin_frame_address(0))) {
         wait_for_idle(self);
-    else if (!regain(self))
-        switch_to(self, &worker->own, after_revoked, NULL);
+    } else if (!regain(self)) {
+        self->worker->tick_blocked = true; /* in a handler of the program's it may be, and whatever else it blocks */
+        switch_to(self, &self->worker->own, after_revoked, NULL);
+    }
     monitor_expect();
     errno = saved_errno;
 }

@@ -38,7 +38,7 @@ void worker_give_up(struct worker *worker);
  */
 bool worker_revoke(struct worker *worker, struct worker *spare, uint64_t since);
 
-/* By the worker, for its thread, which is about to block: the same to itself.  Takes the lock. */
-void worker_hand_over(struct worker *worker);
+/* By the worker, for its thread, which is about to block: the same to itself.  Takes the lock.  False without a spare. */
+bool worker_hand_over(struct worker *worker);
 
 #endif

@@ -17,6 +17,7 @@
 #include "core/monitor.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/membarrier.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -33,6 +34,7 @@
 #define LOOK_MIN_NS UINT64_C(20000)
 #define LOOK_MAX_NS UINT64_C(1000000)
 #define OVERDUE_MIN_NS UINT64_C(20000000)
+#define RETURNS_NS UINT64_C(10000000)
 #define AHEAD_NS UINT64_C(100000)  /* a deadline is watched from so long before it */
 enum { LOOKS_BEFORE_SLOWER = 50, OVERDUE_SLICES = 2 };
 
@@ -40,7 +42,8 @@ static struct {
     _Atomic uint32_t told;         /* futex: counts monitor_watch() that had to wake it */
     _Atomic uint64_t sleeps_until; /* ns; 0: it is awake, and sees by itself what comes */
     _Atomic uint32_t expects;      /* futex: 1 when a thread runs that has just been blocked, and may soon be again */
-    _Atomic bool running;
+    _Atomic bool started;          /* its start was begun */
+    _Atomic uint32_t running;      /* futex: 1 from its first look on */
     _Atomic uint64_t retakes;
     uint64_t round;                /* its own: counts looks */
 } monitor;
@@ -55,7 +58,7 @@ uint64_t monitor_retakes(void)
 
 const char *monitor_name(void)
 {
-    return atomic_load(&monitor.running) ? block_source_name() : "off";
+    return atomic_load(&monitor.started) && settings.watch != GREEN_MONITOR_OFF ? block_source_name() : "off";
 }
 
 void monitor_watch(uint64_t deadline)
@@ -79,6 +82,11 @@ void monitor_expect(void)
     if (atomic_exchange(&monitor.expects, 1) == 0)
         futex_wake(&monitor.expects, 1);
     errno = saved_errno;
+}
+
+bool monitor_runs(void)
+{
+    return atomic_load_explicit(&monitor.running, memory_order_relaxed) != 0;
 }
 
 bool monitor_take(struct proc *proc, struct worker *worker)
@@ -224,17 +232,19 @@ static void look_at(struct proc *proc, uint64_t now, struct look *look)
     }
 }
 
-/* Where there is no clock that ticks on return: a worker that has lost its processor and runs is sent a tick. */
-static void look_for_returns(struct look *look)
+/*
+ * Where there is no clock that ticks on return: a worker that has lost its processor and runs is sent a tick.  Each look
+ * costs a system call, so while nobody waits, it is taken rarely.  Without the lock: at worst a tick comes too much.
+ */
+static void look_for_returns(struct look *look, uint64_t now)
 {
-    lock_acquire(&sched_lock, RANK_SCHED);
     for (struct worker *worker = workers_all(); worker; worker = worker->next)
-        if (worker->returns && atomic_load(&worker->hold) == HOLD_REVOKED) {
-            look->waits = true;
-            if (block_since(worker, clock_now()) == NEVER)
+        if (__atomic_load_n(&worker->returns, __ATOMIC_RELAXED) && atomic_load(&worker->hold) == HOLD_REVOKED) {
+            if (now + RETURNS_NS < look->next)
+                look->next = now + RETURNS_NS;
+            if (block_since(worker, now) == NEVER)
                 tick_send(worker);
         }
-    lock_release(&sched_lock, RANK_SCHED);
 }
 
 static struct look look_round(void)
@@ -246,7 +256,7 @@ static struct look look_round(void)
     for (unsigned i = 0; i < PROCS_MAX && proc_at(i); i++)
         look_at(proc_at(i), now, &look);
     if (atomic_load_explicit(&monitor.retakes, memory_order_relaxed) > 0)
-        look_for_returns(&look);
+        look_for_returns(&look, now);
     return look;
 }
 
@@ -272,6 +282,8 @@ static void *monitor_run(void *arg)
     self_thread = &service.own;
     service.tid = gettid();
     service.kernel_tls = arch_thread_pointer();
+    atomic_store(&monitor.running, 1);
+    futex_wake(&monitor.running, INT_MAX);
     prctl(PR_SET_TIMERSLACK, 1UL);
     for (;;) {
         struct look look = look_round();
@@ -300,23 +312,29 @@ static void *monitor_run(void *arg)
 
 int monitor_start(void)
 {
-    if (settings.watch == GREEN_MONITOR_OFF || !settings.preempt || atomic_exchange(&monitor.running, true))
+    if (settings.watch == GREEN_MONITOR_OFF || !settings.preempt || atomic_exchange(&monitor.started, true))
         return 0;
     if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) != 0) {
-        atomic_store(&monitor.running, false); /* or monitor_take() would leave it the ticks that it never sends */
+        settings.watch = GREEN_MONITOR_OFF;
         return 0; /* a kernel without: nobody's processor is taken */
     }
     service.own = (struct thread){.kind = THREAD_WORKER, .depth = 1, .worker = &service, .deadline = NEVER};
     int error = spares_start();
     if (!error)
         error = service_start(monitor_run);
-    if (error)
-        atomic_store(&monitor.running, false);
-    return error;
+    if (error) {
+        atomic_store(&monitor.started, false);
+        return error;
+    }
+    while (atomic_load(&monitor.running) == 0)
+        futex_wait(&monitor.running, 0, NEVER);
+    ticks_restart();
+    return 0;
 }
 
 void monitor_fork_reset(void)
 {
     memset(&monitor, 0, sizeof monitor);
+    memset(&service, 0, sizeof service);
     spares_fork_reset();
 }

@@ -11,6 +11,9 @@ void monitor_fork_reset(void);
 /* Somebody waits for a processor that is busy, or will at `deadline` (ns; 0: now).  At depth > 0. */
 void monitor_watch(uint64_t deadline);
 
+/* It does, so a worker that is blocked needs no ticks. */
+bool monitor_runs(void);
+
 /* A thread that was blocked runs again: it may soon block once more, so do not look more rarely yet. */
 void monitor_expect(void);
 

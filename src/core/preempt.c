@@ -156,6 +156,19 @@ void ticks_prepare(struct proc *proc, const struct thread *next)
     deadline_need(proc);
 }
 
+void ticks_restart(void)
+{
+    struct thread *self = enter();
+
+    if (!self)
+        return;
+    if (self->worker->proc) {
+        tick_clear(self->worker);
+        ticks_prepare(self->worker->proc, self);
+    }
+    leave(self);
+}
+
 /* Threads that were to run at once lose that right: to the ring, in order. */
 static void flush_woken(struct proc *proc, struct run_list *woken)
 {
@@ -347,12 +360,17 @@ void preempt_deferred(struct thread *self)
     } while (self->worker->tick_pending && self->depth == 0);
 }
 
-bool on_own_stack(const struct thread *self, uintptr_t sp)
+static bool on_own_stack(const struct thread *self, uintptr_t sp)
 {
     return !self->stack.low || sp - (uintptr_t)self->stack.low < self->stack.bytes;
 }
 
-/* In a handler of the program's, on its alternate stack: later.  A tick that says it is back from the kernel repeats. */
+bool on_alternate_stack(const struct worker *worker, uintptr_t sp)
+{
+    return sp - (uintptr_t)worker->altstack.ss_sp < worker->altstack.ss_size;
+}
+
+/* In a handler of the program's, on its alternate stack, or on a stack that the program made: later. */
 static void postpone(struct thread *self)
 {
     struct worker *worker = self->worker;
@@ -360,11 +378,9 @@ static void postpone(struct thread *self)
 
     self->depth++;
     compiler_barrier();
-    if (atomic_load(&worker->hold) == HOLD_OWNED ||
-        atomic_compare_exchange_strong(&worker->hold, &revoking, HOLD_OWNED)) {
-        tick_came(worker);
-        tick_need(worker, TICK_SLICE, clock_now() + slice_ns(self));
-    }
+    atomic_compare_exchange_strong(&worker->hold, &revoking, HOLD_OWNED);
+    tick_came(worker); /* REVOKED, it is the worker's to say, too: the monitor did, and is done */
+    tick_need(worker, TICK_SLICE, clock_now() + slice_ns(self));
     compiler_barrier();
     self->depth--;
 }
@@ -418,7 +434,9 @@ static void on_tick(int signal, siginfo_t *info, void *ucontext)
         return;
     }
     int saved_errno = errno;
-    if (on_own_stack(self, arch_ucontext_sp(ucontext)))
+    const uintptr_t sp = arch_ucontext_sp(ucontext);
+    if (on_own_stack(self, sp) || (!on_alternate_stack(self->worker, sp) &&
+                                   atomic_load(&self->worker->hold) == HOLD_REVOKED))
         preempt_in_handler(self, ucontext);
     else
         postpone(self);

@@ -180,11 +180,13 @@ void use_charge(struct proc *proc, struct thread *thread, uint64_t now);
 /* A tick for the first of those who sleep. */
 void deadline_need(struct proc *proc);
 void tick_unblock(struct worker *worker);
-/* A stack pointer within the thread's stack, as far as that is known. */
-bool on_own_stack(const struct thread *self, uintptr_t sp);
+/* A stack pointer within the worker's alternate signal stack. */
+bool on_alternate_stack(const struct worker *worker, uintptr_t sp);
 bool somebody_waits(const struct proc *proc);
 /* A thread is about to run: its slice is watched if others wait.  A tick from here on is noted, and judged by it. */
 void ticks_prepare(struct proc *proc, const struct thread *next);
+/* The monitor runs: from here on ticks may come from a clock.  At depth 0. */
+void ticks_restart(void);
 
 /* foreign.c */
 struct foreign;

@@ -34,11 +34,11 @@ void green_blocking_enter(void)
         return;
     ASSERT(!self->blocking && self->depth == 1);
     self->blocking = true;
-    if (self->kind != THREAD_MULTIPLEXED || self->depth > 1 || !somebody_waits(self->worker->proc)) {
+    if (self->kind != THREAD_MULTIPLEXED || self->depth > 1 || !somebody_waits(self->worker->proc) ||
+        !worker_hand_over(self->worker)) {
         leave(self);
         return;
     }
-    worker_hand_over(self->worker);
     compiler_barrier();
     self->depth--; /* without the look at a noted tick: there is no processor to leave */
 }

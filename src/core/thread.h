@@ -45,8 +45,11 @@ enum thread_kind {
     THREAD_WORKER       /* a worker's own context; at depth 1 for ever */
 };
 
-/* How a wait ended, or that it has not. */
-enum wake { WAKE_NONE, WAKE_WAITING, WAKE_READY, WAKE_TIMEOUT };
+/*
+ * How a wait ended, or that it has not.  A foreign thread whose wait has ended stays where it is until it is told to
+ * go: its waker is not done with the queue, nor with what it grants.
+ */
+enum wake { WAKE_NONE, WAKE_WAITING, WAKE_READY, WAKE_TIMEOUT, WAKE_GO };
 
 enum { NAME_BYTES = 16, RING = 256, PROCS_MAX = 1024 };
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/futex.h"
+#include "core/monitor.h"
 #include "core/sched.h"
 
 #ifndef sigev_notify_thread_id
@@ -38,11 +39,16 @@ bool tick_is_ours(const siginfo_t *info)
     return (info->si_code == SI_TIMER || info->si_code == SI_QUEUE) && info->si_value.sival_ptr == &tick_mark;
 }
 
+static bool has_clock(const struct worker *worker, enum tick_kind kind)
+{
+    return worker->clock_fd >= 0 && settings.watch != GREEN_MONITOR_OFF &&
+           (settings.tick == GREEN_TICK_PERF || (kind == TICK_SLICE && settings.tick == GREEN_TICK_DEFAULT));
+}
+
+/* Not before the monitor runs: a worker that is blocked must be ticked until then, as what it waits for is another's. */
 static bool on_clock(const struct worker *worker, enum tick_kind kind)
 {
-    return worker->clock_fd >= 0 && (settings.tick == GREEN_TICK_PERF ||
-                                     (kind == TICK_SLICE && settings.tick == GREEN_TICK_DEFAULT &&
-                                      settings.watch != GREEN_MONITOR_OFF));
+    return has_clock(worker, kind) && monitor_runs();
 }
 
 const char *tick_source_name(void)
@@ -53,7 +59,7 @@ const char *tick_source_name(void)
         return "off";
     if (settings.tick == GREEN_TICK_MONITOR)
         return "monitor";
-    return any && on_clock(any, TICK_SLICE) ? "perf" : "timer";
+    return any && has_clock(any, TICK_SLICE) ? "perf" : "timer";
 }
 
 void tick_send(struct worker *worker)

@@ -188,6 +188,7 @@ static void sleep_until(struct worker *worker, uint64_t deadline)
 {
     siginfo_t held;
 
+    worker->own.proc = NULL; /* a handler must not use it: it may be taken */
     worker->own_safe = true;
     compiler_barrier();
     if (worker->tick_blocked)

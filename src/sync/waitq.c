@@ -79,10 +79,6 @@ struct thread *waitq_claim_all(struct waitq *queue)
     struct thread *first = NULL, **last = &first, *thread;
 
     while ((thread = waitq_claim_first(queue))) {
-        if (thread->kind == THREAD_FOREIGN) { /* it may be running already, and about to wait and be claimed again */
-            foreign_ready(thread);
-            continue;
-        }
         *last = thread;
         last = &thread->next;
     }
