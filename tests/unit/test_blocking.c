@@ -463,3 +463,253 @@ EVERY_WAY(many_short_sleeps)
     if (!interruptible)
         cr_assert_eq(atomic_load(&interruptions), 0);
 }
+
+/* Coming back.  The processor is busy: the thread stands in line. */
+EVERY_WAY(return_to_a_busy_processor)
+{
+    crowd_start();
+    while (stats_now().returns_queued < 10)
+        nap(1000000);
+    crowd_stop();
+    struct green_stats stats = stats_now();
+    cr_assert_leq(stats.returns_queued, stats.retakes);
+}
+
+static atomic_bool called_off;
+
+/* Until somebody's processor has been taken. */
+static void *run_until_retake(void *arg)
+{
+    const uint64_t *before = arg;
+    while (stats_now().retakes == *before && !atomic_load(&called_off))
+        ;
+    return NULL;
+}
+
+/* Nobody has anything to do by then: the thread takes an idle one. */
+EVERY_WAY(return_to_an_idle_processor)
+{
+    enum { OTHERS = 3 };
+    green_t others[OTHERS];
+    while (stats_now().returns_idle < 3) {
+        uint64_t before = stats_now().retakes;
+        atomic_store(&called_off, false);
+        for (int i = 0; i < OTHERS; i++)
+            others[i] = spawn(run_until_retake, &before);
+        nap(20000000);
+        atomic_store(&called_off, true);
+        for (int i = 0; i < OTHERS; i++)
+            join_result(others[i]);
+    }
+}
+
+/* It is back while the monitor makes up its mind: the thread keeps its processor. */
+EVERY_WAY(return_before_the_processor_is_gone)
+{
+    crowd_start();
+    for (long ns = 20000; stats_now().retakes_cancelled == 0; ns = ns < 200000 ? ns + 1000 : 20000) {
+        nap(ns);
+        green_safepoint();
+    }
+    crowd_stop();
+}
+
+/* In a handler on an alternate stack the thread cannot leave its worker: it goes on when a processor is free. */
+
+static atomic_bool handled;
+
+static void block_in_handler(int signal)
+{
+    (void)signal;
+    uint64_t retakes = stats_now().retakes;
+    do
+        nap(20000000);
+    while (stats_now().retakes == retakes);
+    green_safepoint(); /* into the library, without a processor */
+    must(stats_now().returns_idle > 0);
+    atomic_store(&called_off, true);
+    atomic_store(&handled, true);
+}
+
+static void *raise_on_alternate_stack(void *arg)
+{
+    stack_t stack = {.ss_sp = malloc(65536), .ss_size = 65536}, before;
+    must(sigaltstack(&stack, &before) == 0);
+    raise(SIGUSR1);
+    must(sigaltstack(&before, NULL) == 0);
+    free(stack.ss_sp);
+    return arg;
+}
+
+EVERY_WAY(return_on_an_alternate_stack)
+{
+    enum { OTHERS = 3 };
+    struct sigaction action = {.sa_handler = block_in_handler, .sa_flags = SA_ONSTACK | SA_RESTART};
+    green_t others[OTHERS];
+    cr_assert_eq(sigaction(SIGUSR1, &action, NULL), 0);
+    uint64_t before = stats_now().retakes;
+    for (int i = 0; i < OTHERS; i++)
+        others[i] = spawn(run_until_retake, &before);
+    green_t thread = spawn(raise_on_alternate_stack, NULL);
+    join_result(thread);
+    for (int i = 0; i < OTHERS; i++)
+        join_result(others[i]);
+    cr_assert(atomic_load(&handled));
+}
+
+/* fork, exit, and a change of the number of processors, while others are blocked and have lost their processor. */
+
+enum { BLOCKED = 6 };
+
+static int blocked_pipe[2];
+
+static void *wait_for_a_byte(void *arg)
+{
+    char byte;
+    must(uninterrupted(read(blocked_pipe[0], &byte, 1)) == 1);
+    return arg;
+}
+
+static void start_blocked(green_t *threads)
+{
+    cr_assert_eq(pipe(blocked_pipe), 0);
+    for (int i = 0; i < BLOCKED; i++)
+        threads[i] = spawn(wait_for_a_byte, threads);
+    wait_for(stats_now().workers_blocked == BLOCKED);
+}
+
+static void end_blocked(green_t *threads)
+{
+    must(write(blocked_pipe[1], "123456", BLOCKED) == BLOCKED);
+    for (int i = 0; i < BLOCKED; i++)
+        must(join_result(threads[i]) == threads);
+}
+
+/* In a child of its own, with its own threads that block, and a crowd. */
+static int child_works(void)
+{
+    green_t threads[BLOCKED];
+    crowd_start();
+    start_blocked(threads);
+    end_blocked(threads);
+    crowd_stop();
+    return 7;
+}
+
+EVERY_WAY(fork_while_others_are_blocked)
+{
+    green_t threads[BLOCKED];
+    int status;
+    crowd_start();
+    start_blocked(threads);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(60);
+        cr_assert_eq(stats_now().workers_blocked, 0);
+        _exit(child_works());
+    }
+    cr_assert_eq(uninterrupted(waitpid(child, &status, 0)), child);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 7, "status %x", (unsigned)status);
+    end_blocked(threads);
+    crowd_stop();
+}
+
+EVERY_WAY(exit_while_others_are_blocked)
+{
+    green_t threads[BLOCKED];
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(60);
+        crowd_start();
+        start_blocked(threads);
+        exit(3);
+    }
+    cr_assert_eq(uninterrupted(waitpid(child, &status, 0)), child);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 3, "status %x", (unsigned)status);
+}
+
+EVERY_WAY(setconcurrency_while_others_are_blocked)
+{
+    static const int levels[] = {1, 4, 2, 8, 1, 3};
+    green_t threads[BLOCKED];
+    crowd_start();
+    for (unsigned round = 0; round < 12; round++) {
+        cr_assert_eq(green_setconcurrency(1), 0); /* where nobody waits, nobody's processor is taken */
+        start_blocked(threads);
+        int level = levels[round % (sizeof levels / sizeof *levels)];
+        cr_assert_eq(green_setconcurrency(level), 0);
+        struct green_stats stats = stats_now();
+        cr_assert_eq(stats.procs, level);
+        if (level <= 4) /* there are more to run than processors */
+            wait_for((stats = stats_now(), stats.procs_idle == 0));
+        else
+            wait_for((stats = stats_now(), stats.procs_idle > 0));
+        cr_assert_eq(stats.procs_idle + stats.procs_running + stats.procs_blocked, level);
+        if (round % 2)
+            cr_assert_eq(green_setconcurrency(1), 0);
+        cr_assert_eq(stats_now().workers_blocked, BLOCKED);
+        end_blocked(threads);
+        cr_assert_eq(stats_now().threads_live, CROWD + 1);
+        close(blocked_pipe[0]);
+        close(blocked_pipe[1]);
+    }
+    crowd_stop();
+    cr_assert_eq(green_setconcurrency(1), 0);
+    wait_for(stats_now().procs_retired == 7);
+    cr_assert_eq(stats_now().threads_live, 1);
+}
+
+/* Said beforehand: the processor goes at once, whatever the monitor sees. */
+EVERY_WAY(announced_blocks)
+{
+    crowd_start();
+    uint64_t queued = stats_now().returns_queued;
+    wait_for(stats_now().workers_spare > 0);
+    while (stats_now().returns_queued < queued + 20) {
+        green_blocking_enter();
+        unsigned long before = atomic_load(&crowd_counted);
+        for (int i = 0; i < 1000 && atomic_load(&crowd_counted) == before; i++)
+            nap(100000);
+        green_blocking_leave();
+    }
+    crowd_stop();
+}
+
+/* Nobody waits: the processor stays, and so does the thread. */
+EVERY_WAY(announced_alone)
+{
+    wait_for(stats_now().workers_spare > 0);
+    for (int i = 0; i < 100; i++) {
+        green_blocking_enter();
+        nap(1000);
+        green_blocking_leave();
+    }
+    cr_assert_eq(stats_now().workers_blocked, 0);
+}
+
+/*
+ * One kernel thread for all: who waits for a lock of libc's that a preempted thread holds stops them all, until the
+ * tick interrupts the wait.
+ */
+Test(blocking, pure_n_to_1_does_not_deadlock, .timeout = LIMIT)
+{
+    struct green_config config = {.procs = 1, .slice_us = 1000, .preempt = GREEN_ON, .monitor = GREEN_MONITOR_OFF};
+    start_config(&config);
+    third_party_open();
+    for (int round = 0; round < 10; round++) {
+        atomic_store(&inside, false);
+        atomic_store(&let_out, false);
+        green_t holder = spawn(hold_third_party, NULL);
+        wait_for(atomic_load(&inside));
+        green_t waiter = spawn(hold_third_party, NULL);
+        uint64_t preemptions = stats_now().preemptions;
+        wait_for(stats_now().preemptions > preemptions + 5);
+        atomic_store(&let_out, true);
+        join_result(holder);
+        join_result(waiter);
+    }
+    cr_assert_eq(third_party(NULL), 21);
+    cr_assert_eq(stats_now().workers, 1);
+    cr_assert_str_eq(green_monitor_source(), "off");
+}
