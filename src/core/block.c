@@ -35,7 +35,8 @@ static size_t page_bytes(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-static const void *ring_open(void)
+/* At the place of a former one, if there was: who still looks there sees an empty ring, or this one. */
+static const void *ring_open(void **place)
 {
     struct perf_event_attr attr;
 
@@ -52,9 +53,12 @@ static const void *ring_open(void)
     int fd = (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
     if (fd < 0)
         return NULL;
-    void *ring = mmap(NULL, 2 * page_bytes(), PROT_READ, MAP_SHARED, fd, 0); /* read-only: the kernel overwrites */
-    close(fd); /* the mapping keeps the event, and a child of fork does not get it */
-    return ring == MAP_FAILED ? NULL : ring;
+    /* Read-only: the kernel overwrites. */
+    void *ring = mmap(*place, 2 * page_bytes(), PROT_READ, *place ? MAP_SHARED | MAP_FIXED : MAP_SHARED, fd, 0);
+    close(fd); /* the mapping keeps the event */
+    if (ring == MAP_FAILED)
+        return NULL;
+    return *place = ring;
 }
 
 int block_open_stat(struct worker *worker)
@@ -73,7 +77,7 @@ int block_open(struct worker *worker)
 
     worker->stat_fd = -1;
     atomic_store(&worker->blocked_since, NEVER);
-    worker->ring = settings.watch == GREEN_MONITOR_STAT ? NULL : ring_open();
+    worker->ring = settings.watch == GREEN_MONITOR_STAT ? NULL : ring_open(&worker->ring_place);
     if (!worker->ring)
         error = block_open_stat(worker);
     if (!error)
@@ -84,12 +88,13 @@ int block_open(struct worker *worker)
 
 void block_close(struct worker *worker)
 {
-    if (worker->ring)
-        munmap((void *)worker->ring, 2 * page_bytes());
+    if (worker->ring) /* an empty ring in its place, for whoever looks at this moment */
+        mmap(worker->ring_place, 2 * page_bytes(), PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     if (worker->stat_fd >= 0)
         close(worker->stat_fd);
     worker->ring = NULL;
     worker->stat_fd = -1;
+    atomic_store(&worker->blocked_since, NEVER);
 }
 
 const char *block_source_name(void)
@@ -100,15 +105,15 @@ const char *block_source_name(void)
 /* Read again when the kernel has written meanwhile: it may be this very record. */
 static uint64_t ring_since(const struct perf_event_mmap_page *page)
 {
-    const char *data = (const char *)page + page->data_offset;
     struct record last;
     uint64_t head;
 
     do {
         head = __atomic_load_n(&page->data_head, __ATOMIC_ACQUIRE);
-        if (head < sizeof last)
+        const uint64_t bytes = __atomic_load_n(&page->data_size, __ATOMIC_RELAXED);
+        if (head < sizeof last || bytes == 0) /* 0: it has just been closed */
             return NEVER;
-        memcpy(&last, data + (head - sizeof last) % page->data_size, sizeof last);
+        memcpy(&last, (const char *)page + page->data_offset + (head - sizeof last) % bytes, sizeof last);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
     } while (__atomic_load_n(&page->data_head, __ATOMIC_RELAXED) != head);
     const unsigned out = PERF_RECORD_MISC_SWITCH_OUT, preempted = PERF_RECORD_MISC_SWITCH_OUT_PREEMPT;

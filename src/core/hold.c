@@ -112,7 +112,32 @@ void spare_add(struct worker *worker)
 {
     worker->next_spare = spare_workers;
     spare_workers = worker;
-    atomic_fetch_add(&spare_count, 1);
+    worker->spare_since = clock_now();
+    if (atomic_fetch_add(&spare_count, 1) >= SPARES_KEPT)
+        spares_surplus();
+}
+
+/* The one that has been a spare for longest stands last. */
+struct worker *spare_surplus(uint64_t now, uint64_t quiet_ns, uint64_t *next)
+{
+    struct worker **link = NULL;
+
+    *next = NEVER;
+    if (spares() <= SPARES_KEPT)
+        return NULL;
+    for (struct worker **at = &spare_workers; *at; at = &(*at)->next_spare)
+        if (!(*at)->adopted)
+            link = at;
+    if (!link)
+        return NULL;
+    struct worker *worker = *link;
+    if (now < worker->spare_since + quiet_ns) {
+        *next = worker->spare_since + quiet_ns;
+        return NULL;
+    }
+    *link = worker->next_spare;
+    atomic_fetch_sub(&spare_count, 1);
+    return worker;
 }
 
 unsigned spares(void)

@@ -27,6 +27,10 @@ struct worker *spare_take(void);
 /* Put a worker back that was taken. */
 void spare_add(struct worker *worker);
 
+enum { SPARES_KEPT = 4 }; /* however long they have not been used */
+/* Take one off that has been a spare for so long and is not to be kept; NULL: none, and when the next will be. */
+struct worker *spare_surplus(uint64_t now, uint64_t quiet_ns, uint64_t *next);
+
 /* To a worker that is not on the list and has none; wakes it. */
 void worker_give(struct worker *worker, struct proc *proc);
 /* By the worker, in its own context: it has no processor from here on, and is on the list. */

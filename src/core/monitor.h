@@ -31,6 +31,10 @@ uint64_t monitor_retakes(void);
 void spares_want(void);
 /* There was a call for more, and none came: none can be made, or its maker itself waits for somebody. */
 bool spares_late(uint64_t now);
+/* There are more than are kept.  With the sched lock held. */
+void spares_surplus(void);
+/* Beyond those that are kept, a spare worker ends that has not been used for so long.  Tests shorten it. */
+extern uint64_t spares_quiet_ns;
 int spares_start(void);
 void spares_fork_reset(void);
 

@@ -121,7 +121,7 @@ void ready_last(struct thread *self, struct thread *thread);
 
 extern struct lock sched_lock;
 
-/* worker.c: the worker's own context */
+/* worker.c: the worker's own context; returns when the worker is to end */
 void worker_run(void);
 /* A thread was made ready (on that processor's queue, or NULL: the global one): make somebody see it in time. */
 void wake_for(struct proc *pushed_to);

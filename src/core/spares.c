@@ -4,9 +4,13 @@
  *
  * It is one of its own because pthread_create() takes locks of libc's, whose holder may be a thread that waits for a
  * processor: nobody who must not wait for such a thread may make a worker.
+ *
+ * It also ends those that nobody has needed for a while, but for a few: a burst of blocked threads is often followed
+ * by the next, and a kernel thread costs 20 us to make.
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/futex.h"
@@ -18,16 +22,17 @@
 
 enum { SPARES_MIN = 2 };
 
-/* What locks expect of every kernel thread in the runtime; and for spares_late(), how it is seen. */
-static struct worker service;
-
 /* For so long asleep in pthread_create(), it waits for a lock whose holder does not run. */
 #define PATIENCE_NS UINT64_C(1000000)
+
+uint64_t spares_quiet_ns = UINT64_C(10000000000);
 
 static struct {
     _Atomic uint32_t wanted; /* futex: counts calls for more */
     _Atomic bool failed;     /* the last attempt */
     _Atomic bool creating;   /* it is in pthread_create() */
+    _Atomic bool asleep;     /* until there is a surplus, too */
+    struct worker service;   /* for block_since(), and what locks expect */
     _Atomic bool running;
     bool reported;
 } spawner;
@@ -38,7 +43,7 @@ bool spares_late(uint64_t now)
         return true;
     if (!atomic_load(&spawner.creating))
         return false;
-    uint64_t since = block_since(&service, now);
+    uint64_t since = block_since(&spawner.service, now);
     return since != NEVER && now >= since + PATIENCE_NS;
 }
 
@@ -48,15 +53,24 @@ void spares_want(void)
     futex_wake(&spawner.wanted, 1);
 }
 
+void spares_surplus(void)
+{
+    bool asleep = true;
+
+    if (atomic_compare_exchange_strong(&spawner.asleep, &asleep, false))
+        spares_want();
+}
+
 /* Once: from then on a blocked thread may keep its processor until its slice ends. */
 static void report_limit(const char *why)
 {
     static const char text[] = "libgreen: no more workers for blocked threads: ";
+    const struct iovec parts[] = {{(void *)text, sizeof text - 1}, {(void *)why, strlen(why)}};
 
     if (spawner.reported)
         return;
     spawner.reported = true;
-    if (write(STDERR_FILENO, text, sizeof text - 1) < 0 || write(STDERR_FILENO, why, strlen(why)) < 0)
+    if (writev(STDERR_FILENO, parts, 2) < 0)
         return;
 }
 
@@ -76,18 +90,40 @@ static int make_spares(void)
     return 0;
 }
 
+/* End those that have not been used for so long; when to do it again. */
+static uint64_t end_surplus(void)
+{
+    struct worker *worker;
+    uint64_t next;
+
+    do {
+        lock_acquire(&sched_lock, RANK_SCHED);
+        worker = spare_surplus(clock_now(), spares_quiet_ns, &next);
+        atomic_store(&spawner.asleep, next == NEVER);
+        lock_release(&sched_lock, RANK_SCHED);
+        if (worker) {
+            atomic_store(&worker->ending, true);
+            atomic_store(&worker->wake, 1);
+            futex_wake(&worker->wake, 1);
+        }
+    } while (worker);
+    return next;
+}
+
 static void *spawner_run(void *arg)
 {
     (void)arg;
-    service.own = (struct thread){.kind = THREAD_WORKER, .depth = 1, .worker = &service, .deadline = NEVER};
-    service.kernel_tls = arch_thread_pointer();
-    service.tid = gettid();
-    self_thread = &service.own;
-    block_open_stat(&service); /* not the ring: who waits for a CPU alone is not late */
+    spawner.service.own =
+        (struct thread){.kind = THREAD_WORKER, .depth = 1, .worker = &spawner.service, .deadline = NEVER};
+    self_thread = &spawner.service.own;
+    spawner.service.kernel_tls = arch_thread_pointer();
+    spawner.service.tid = gettid();
+    block_open_stat(&spawner.service); /* not the ring: who waits for a CPU alone is not late */
     for (;;) {
         uint32_t seen = atomic_load(&spawner.wanted);
         atomic_store(&spawner.failed, make_spares() != 0);
-        futex_wait(&spawner.wanted, seen, pool_reap(clock_now()));
+        uint64_t surplus = end_surplus(), reap = pool_reap(clock_now());
+        futex_wait(&spawner.wanted, seen, surplus < reap ? surplus : reap);
     }
     return NULL;
 }
@@ -105,6 +141,6 @@ int spares_start(void)
 void spares_fork_reset(void)
 {
     if (atomic_load(&spawner.running))
-        block_close(&service);
+        block_close(&spawner.service);
     memset(&spawner, 0, sizeof spawner);
 }

@@ -203,12 +203,19 @@ struct worker {
     bool clock_on, clock_ticked; /* guarded as armed is: it ticks; it has since its period was chosen */
     uint64_t clock_period;       /* ns */
     bool returns;                /* without such: the monitor looks for its return; guarded by the sched lock */
-    const void *ring;            /* block.c's, as is the next: the kernel's records of its switches, or NULL */
+    const void *ring;            /* block.c's, as are the next: the kernel's records of its switches, or NULL */
+    void *ring_place;            /* where such are mapped; stays readable for ever */
     int stat_fd;
     _Atomic uint64_t blocked_since;
     uint64_t blocked_switches; /* as the monitor saw it in /proc */
     uint64_t ticks_seen, used_seen, round_seen; /* the monitor's */
     stack_t altstack;
+    bool altstack_made;          /* by us */
+    bool listed;                 /* among all workers */
+    bool adopted;                /* its kernel thread is the program's: it does not end before that */
+    _Atomic bool ending;         /* taken off the spares to end */
+    uint64_t spare_since;        /* ns; guarded by the sched lock */
+    struct worker *next_ended;
     _Atomic uint32_t wake;       /* futex: 1 when told to go on */
     struct worker *next;         /* of all workers, or of the spares; guarded by the sched lock */
     struct worker *next_spare;

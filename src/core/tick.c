@@ -55,6 +55,8 @@ const char *tick_source_name(void)
 {
     const struct worker *any = workers_all();
 
+    while (any && !any->tid) /* one that has ended */
+        any = any->next;
     if (!settings.preempt)
         return "off";
     if (settings.tick == GREEN_TICK_MONITOR)
@@ -157,6 +159,17 @@ int tick_worker_start(struct worker *worker)
     event.sigev_value.sival_ptr = &tick_mark;
     event.sigev_notify_thread_id = worker->tid;
     return timer_create(CLOCK_MONOTONIC, &event, &worker->timer) == 0 ? 0 : errno;
+}
+
+void tick_worker_stop(struct worker *worker)
+{
+    if (settings.preempt && settings.tick != GREEN_TICK_MONITOR)
+        timer_delete(worker->timer);
+    if (worker->clock_fd >= 0)
+        close(worker->clock_fd);
+    worker->clock_fd = -1;
+    worker->clock_on = false;
+    worker->clock_period = 0;
 }
 
 static void timer_need(struct worker *worker, uint64_t when)

@@ -25,6 +25,8 @@ int tick_source_start(void);
 
 /* Give a worker, on its own kernel thread, what it needs to be ticked: 0, EAGAIN, ENOMEM. */
 int tick_worker_start(struct worker *worker);
+/* Give it back; the worker has no processor and its signals are blocked. */
+void tick_worker_stop(struct worker *worker);
 
 /* What a tick is for: the two may come from different sources. */
 enum tick_kind { TICK_SLICE, TICK_DEADLINE };

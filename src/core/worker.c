@@ -240,13 +240,15 @@ static void idle(struct worker *worker)
         proc->accounted = clock_now();
 }
 
-/* A thread to run; sleeps until there is one. */
+/* A thread to run; sleeps until there is one.  NULL when the worker is to end. */
 static struct thread *find_work(struct worker *worker)
 {
     for (;;) {
         struct thread *next;
 
         if (atomic_load(&worker->hold) == HOLD_NONE) {
+            if (atomic_load(&worker->ending))
+                return NULL;
             spare_wait(worker);
             continue;
         }
@@ -273,6 +275,8 @@ void worker_run(void)
 
     for (;;) {
         struct thread *next = find_work(worker);
+        if (!next)
+            return;
         stop_spinning(worker, true);
         ticks_prepare(worker->proc, next);
         switch_to(own, next, NULL, NULL);

@@ -6,7 +6,8 @@
  * TLS block belong to a green thread from then on, so this worker's context gets a stack and a block of its own,
  * while libc and the kernel keep taking that thread's block for the kernel thread's: `kernel_tls`.
  *
- * Workers are never freed: the monitor and signal handlers may look at one at any time.
+ * Workers are never freed: the monitor and signal handlers may look at one at any time.  When a kernel thread ends, its
+ * worker gives back all that costs something, and waits for the next kernel thread, in the list of all workers still.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -26,6 +27,8 @@ enum { OWN_STACK_BYTES = 65536, ALT_STACK_BYTES = 65536 };
 
 /* Pushed once, never removed. */
 static struct worker *_Atomic all_workers;
+/* Without a kernel thread. */
+static struct worker *_Atomic ended_workers;
 static _Atomic unsigned worker_count;
 
 struct worker *workers_all(void)
@@ -47,6 +50,7 @@ void workers_forget(void)
             close(worker->stat_fd);
     }
     atomic_store(&all_workers, NULL);
+    atomic_store(&ended_workers, NULL);
     atomic_store(&worker_count, 0);
     hold_forget();
     spinners_forget();
@@ -59,10 +63,46 @@ static void *map(size_t bytes)
     return memory == MAP_FAILED ? NULL : memory;
 }
 
+static void ended_push(struct worker *first, struct worker *last)
+{
+    last->next_ended = atomic_load(&ended_workers);
+    while (!atomic_compare_exchange_weak(&ended_workers, &last->next_ended, first))
+        continue;
+}
+
+/* All are taken and the rest put back: one that is taken, used and put back again meanwhile would deceive a swap. */
+static struct worker *ended_take(void)
+{
+    struct worker *worker = atomic_exchange(&ended_workers, NULL), *last;
+
+    if (!worker || !worker->next_ended)
+        return worker;
+    for (last = worker->next_ended; last->next_ended; last = last->next_ended)
+        continue;
+    ended_push(worker->next_ended, last);
+    return worker;
+}
+
+/* One that has ended is in the list of all already, and counted anew when it is published. */
+static struct worker *worker_again(void)
+{
+    struct worker *worker = ended_take();
+
+    if (!worker)
+        return NULL;
+    atomic_store(&worker->ending, false);
+    atomic_store(&worker->wake, 0);
+    worker->tick_blocked = worker->tick_pending = worker->holds_signal = false;
+    return worker;
+}
+
 static struct worker *worker_new(void)
 {
-    struct worker *worker = map(sizeof *worker);
+    struct worker *worker = worker_again();
 
+    if (worker)
+        return worker;
+    worker = map(sizeof *worker);
     if (!worker)
         return NULL;
     worker->own.kind = THREAD_WORKER;
@@ -79,9 +119,12 @@ static struct worker *worker_new(void)
 
 static void worker_publish(struct worker *worker)
 {
-    worker->next = atomic_load(&all_workers);
-    while (!atomic_compare_exchange_weak(&all_workers, &worker->next, worker))
-        continue;
+    if (!worker->listed) {
+        worker->listed = true;
+        worker->next = atomic_load(&all_workers);
+        while (!atomic_compare_exchange_weak(&all_workers, &worker->next, worker))
+            continue;
+    }
     atomic_fetch_add(&worker_count, 1);
 }
 
@@ -97,6 +140,7 @@ static int alternate_stack(struct worker *worker)
     worker->altstack = (stack_t){.ss_sp = map(ALT_STACK_BYTES), .ss_flags = 0, .ss_size = ALT_STACK_BYTES};
     if (!worker->altstack.ss_sp)
         return ENOMEM;
+    worker->altstack_made = true;
     return sigaltstack(&worker->altstack, NULL) == 0 ? 0 : errno;
 }
 
@@ -132,6 +176,7 @@ int worker_adopt(struct proc *proc, struct thread *runs)
     if (!worker)
         return ENOMEM;
     own = &worker->own;
+    worker->adopted = true;
     int error = stack_map(stack_class(OWN_STACK_BYTES), tls_bytes(), &own->stack);
     if (!error)
         error = tls_create(&own->stack, &tp, &own->stack_top);
@@ -165,6 +210,30 @@ static void spawn_answer(struct spawn *spawn, uint32_t state)
     futex_wake(&spawn->state, 1);
 }
 
+/*
+ * The kernel thread ends: give back what the worker holds.  It is off every list but that of all; once it is among the
+ * ended ones it may be somebody else's.
+ */
+static void worker_end(struct worker *worker)
+{
+    const stack_t none = {.ss_flags = SS_DISABLE};
+    sigset_t all;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, NULL);
+    tick_worker_stop(worker);
+    block_close(worker);
+    if (worker->altstack_made) {
+        sigaltstack(&none, NULL);
+        munmap(worker->altstack.ss_sp, worker->altstack.ss_size);
+        worker->altstack_made = false;
+    }
+    worker->tid = 0;
+    self_thread = NULL;
+    atomic_fetch_sub(&worker_count, 1);
+    ended_push(worker, worker);
+}
+
 static void *worker_main(void *arg)
 {
     struct spawn *spawn = arg;
@@ -189,6 +258,7 @@ static void *worker_main(void *arg)
     worker_publish(worker);
     spawn_answer(spawn, SPAWN_DONE);
     worker_run();
+    worker_end(worker);
     return NULL;
 }
 
@@ -234,7 +304,7 @@ int worker_spawn(struct proc *proc, _Atomic bool *creating)
     while (!spawn.error && atomic_load(&spawn.state) == SPAWN_WAITING)
         futex_wait(&spawn.state, SPAWN_WAITING, NEVER);
     if (spawn.error)
-        munmap(spawn.worker, sizeof *spawn.worker);
+        ended_push(spawn.worker, spawn.worker);
     return spawn.error;
 }
 

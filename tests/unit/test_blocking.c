@@ -11,6 +11,7 @@
 #include "unit.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -426,13 +427,12 @@ static void nap(long ns)
 EVERY_WAY(nanosleep)
 {
     crowd_start();
-    uint64_t retakes = stats_now().retakes;
-    for (int round = 0; round < 5 || stats_now().retakes < retakes + 5; round++) {
-        uint64_t others = stats_now().retakes;
+    for (int beside = 0; beside < 5;) {
+        uint64_t retakes = stats_now().retakes;
         unsigned long before = atomic_load(&crowd_counted);
         nap(20000000);
-        if (stats_now().retakes > others)
-            cr_assert_gt(atomic_load(&crowd_counted), before, "nobody ran beside");
+        if (stats_now().retakes > retakes && atomic_load(&crowd_counted) > before)
+            beside++;
     }
     crowd_stop();
 }
@@ -712,4 +712,87 @@ Test(blocking, pure_n_to_1_does_not_deadlock, .timeout = LIMIT)
     cr_assert_eq(third_party(NULL), 21);
     cr_assert_eq(stats_now().workers, 1);
     cr_assert_str_eq(green_monitor_source(), "off");
+}
+
+/* Kernel threads come on demand, and go again. */
+
+extern uint64_t spares_quiet_ns; /* the library's own: src/core/monitor.h */
+
+static unsigned kernel_threads(void)
+{
+    unsigned count = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    must(tasks);
+    while (readdir(tasks))
+        count++;
+    closedir(tasks);
+    return count - 2;
+}
+
+static unsigned open_files(void)
+{
+    unsigned count = 0;
+    DIR *files = opendir("/proc/self/fd");
+    must(files);
+    while (readdir(files))
+        count++;
+    closedir(files);
+    return count;
+}
+
+EVERY_WAY(surplus_workers_end_and_come_again)
+{
+    enum { BURST = 40 };
+    green_t threads[BURST];
+    unsigned files = 0;
+    spares_quiet_ns = 20000000;
+    crowd_start();
+    for (int round = 0; round < 8; round++) {
+        cr_assert_eq(pipe(blocked_pipe), 0);
+        for (int i = 0; i < BURST; i++)
+            threads[i] = spawn(wait_for_a_byte, threads);
+        wait_for(stats_now().workers_blocked == BURST);
+        cr_assert_geq(stats_now().workers, BURST);
+        cr_assert_geq(kernel_threads(), BURST);
+        char bytes[BURST];
+        memset(bytes, 'x', BURST);
+        cr_assert_eq(write(blocked_pipe[1], bytes, BURST), BURST);
+        for (int i = 0; i < BURST; i++)
+            join_result(threads[i]);
+        close(blocked_pipe[0]);
+        close(blocked_pipe[1]);
+        wait_for(stats_now().workers <= 12 && kernel_threads() <= 12 + 4);
+        if (round == 0)
+            files = open_files();
+        wait_for(open_files() <= files + 2 * 12);
+    }
+    crowd_stop();
+}
+
+/* Nobody is lost at the limit: blocked threads take turns, by signal; and it is said, once. */
+Test(blocking, limit_of_workers_is_reported, .timeout = LIMIT)
+{
+    struct green_config config = {.procs = 1, .slice_us = 1000, .preempt = GREEN_ON, .max_workers = 3};
+    char text[400];
+    int report[2], error = dup(STDERR_FILENO);
+    cr_assert(pipe(report) == 0 && dup2(report[1], STDERR_FILENO) >= 0);
+    start_config(&config);
+    interruptible = true;
+    crowd_start();
+    green_t threads[BLOCKED];
+    cr_assert_eq(pipe(blocked_pipe), 0);
+    for (int i = 0; i < BLOCKED; i++)
+        threads[i] = spawn(wait_for_a_byte, threads);
+    unsigned long counted = atomic_load(&crowd_counted);
+    wait_for(atomic_load(&crowd_counted) > counted + 100000);
+    ssize_t bytes = read(report[0], text, sizeof text - 1); /* blocks until it is there */
+    cr_assert_gt(bytes, 0);
+    text[bytes] = 0;
+    end_blocked(threads);
+    cr_assert_leq(stats_now().workers, 3);
+    crowd_stop();
+    dup2(error, STDERR_FILENO);
+    close(report[1]);
+    cr_assert_eq(read(report[0], text + bytes, sizeof text - (size_t)bytes), 0, "once: %s", text);
+    cr_assert_str_eq(text, "libgreen: no more workers for blocked threads: GREEN_MAX_WORKERS is reached\n");
 }
