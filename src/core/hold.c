@@ -11,7 +11,8 @@
  *     OWNED -> REVOKING      the monitor alone
  *     REVOKING -> OWNED      the monitor, which gives up, or the worker, which cancels; either may lose
  *     REVOKING -> REVOKED    the monitor, under the lock
- *     OWNED -> REVOKED       the worker, at green_blocking_enter(), under the lock
+ *     OWNED -> REVOKED       the worker, at green_blocking_enter(), under the lock; the monitor, for a dead one
+ *     REVOKED -> NONE        the monitor, for a dead one
  *     REVOKED -> OWNED       the worker, with an idle processor, under the lock
  *     OWNED, REVOKING -> NONE  the worker in its own context, giving the processor up, under the lock
  *     REVOKED -> NONE        the same, its thread off its stack and queued
@@ -187,6 +188,12 @@ bool worker_revoke(struct worker *worker, struct worker *spare, uint64_t since)
     pass_on(worker, spare, since);
     tick_on_return(worker);
     return true;
+}
+
+void worker_replace(struct worker *worker, struct worker *spare)
+{
+    atomic_store(&worker->hold, HOLD_REVOKED);
+    pass_on(worker, spare, clock_now());
 }
 
 bool worker_hand_over(struct worker *worker)

@@ -98,6 +98,14 @@ bool monitor_take(struct proc *proc, struct worker *worker)
     return block_now(worker);
 }
 
+void monitor_bury(struct proc *proc)
+{
+    if (!atomic_load(&monitor.running))
+        return;
+    atomic_store(&proc->ticking, true);
+    monitor_watch(0);
+}
+
 static int depth_of(const struct thread *thread)
 {
     return __atomic_load_n(&thread->depth, __ATOMIC_ACQUIRE);
@@ -153,13 +161,36 @@ static bool retake(struct worker *worker)
     return false;
 }
 
-/* The CPU time of a kernel thread, by the clock that libc makes for pthread_getcpuclockid(). */
+/* The CPU time of a kernel thread, by the clock that libc makes for pthread_getcpuclockid(); NEVER: there is none. */
 static uint64_t cpu_time(const struct worker *worker)
 {
-    struct timespec time = {0, 0};
+    struct timespec time;
 
-    clock_gettime((clockid_t)(~(unsigned)worker->tid << 3 | 6), &time);
+    if (clock_gettime((clockid_t)(~(unsigned)worker->tid << 3 | 6), &time) != 0)
+        return NEVER;
     return (uint64_t)time.tv_sec * NS_PER_SEC + (uint64_t)time.tv_nsec;
+}
+
+/*
+ * The kernel thread has ended behind our back, by the exit system call: its processor goes to another worker.  Nobody
+ * is there to shake hands with, and nobody comes back; the thread it ran is lost, as it never ended.
+ */
+static bool bury(struct worker *worker)
+{
+    bool dead;
+
+    lock_acquire(&sched_lock, RANK_SCHED);
+    dead = worker->proc && syscall(SYS_tgkill, getpid(), worker->tid, 0) != 0 && errno == ESRCH;
+    struct worker *spare = dead ? spare_take() : NULL;
+    if (spare)
+        worker_replace(worker, spare);
+    lock_release(&sched_lock, RANK_SCHED);
+    if (dead && (!spare || spares() == 0))
+        spares_want();
+    if (!spare)
+        return false;
+    worker_died(worker);
+    return true;
 }
 
 /*
@@ -177,21 +208,25 @@ static uint64_t overdue_after(const struct worker *worker)
 /*
  * A thread that spends its time in the kernel without blocking has no ticks by perf: when it has run for slices and
  * none came, a signal ends its slice.  What it ran while nobody waited does not count, and one that is blocked loses
- * its processor instead, without a signal.
+ * its processor instead, without a signal.  True when the worker turned out to be dead, and its processor has moved on.
  */
-static void end_overdue(struct worker *worker, uint64_t now)
+static bool end_overdue(struct worker *worker, uint64_t now)
 {
     uint64_t ticks = atomic_load_explicit(&worker->count.ticks, memory_order_relaxed), used = cpu_time(worker);
+
+    if (used == NEVER)
+        return bury(worker);
     const bool watched = worker->round_seen && worker->round_seen + 1 == monitor.round &&
                          ticks == worker->ticks_seen;
 
     worker->round_seen = monitor.round;
     if (watched && (used < worker->used_seen + overdue_after(worker) || block_since(worker, now) != NEVER))
-        return;
+        return false;
     if (watched)
         tick_send(worker);
     worker->ticks_seen = ticks;
     worker->used_seen = used;
+    return false;
 }
 
 struct look {
@@ -220,15 +255,18 @@ static void look_at(struct proc *proc, uint64_t now, struct look *look)
     if (!worker || __atomic_load_n(&proc->idle, __ATOMIC_RELAXED))
         return;
     const bool soon = deadline != NEVER && deadline <= now + AHEAD_NS;
-    if (atomic_load_explicit(&proc->ticking, memory_order_relaxed) || (soon && block_since(worker, now) != NEVER)) {
+    const bool missed = soon && now >= deadline + OVERDUE_MIN_NS; /* by a worker that may be dead */
+    if (atomic_load_explicit(&proc->ticking, memory_order_relaxed) || missed ||
+        (soon && block_since(worker, now) != NEVER)) {
         look->waits = true;
         if (retake(worker))
             look->found = true;
         else
             look_again(worker, now, look);
-        end_overdue(worker, now);
-    } else if (!soon && deadline != NEVER && deadline - AHEAD_NS < look->next) {
-        look->next = deadline - AHEAD_NS;
+        look->found |= end_overdue(worker, now);
+    } else if (deadline != NEVER) {
+        uint64_t next = soon ? deadline + OVERDUE_MIN_NS : deadline - AHEAD_NS;
+        look->next = next < look->next ? next : look->next;
     }
 }
 

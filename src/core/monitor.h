@@ -23,6 +23,9 @@ void monitor_expect(void);
  */
 bool monitor_take(struct proc *proc, struct worker *worker);
 
+/* That processor's worker cannot be signalled: look whether it is dead. */
+void monitor_bury(struct proc *proc);
+
 /* "perf", "stat", or "off". */
 const char *monitor_name(void);
 uint64_t monitor_retakes(void);

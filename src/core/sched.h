@@ -137,6 +137,8 @@ int worker_adopt(struct proc *proc, struct thread *runs);
  * not NULL, is true meanwhile.  0, EAGAIN, ENOMEM.
  */
 int worker_spawn(struct proc *proc, _Atomic bool *creating);
+/* By the monitor: its kernel thread has ended without a word, and its processor has gone. */
+void worker_died(struct worker *worker);
 struct worker *workers_all(void);
 unsigned workers_count(void);
 void workers_forget(void);

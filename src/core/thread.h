@@ -9,7 +9,8 @@
  *   RUNNING   none                                    its worker                                  yield, park, exit, tick
  *   PARKED    at most one wait queue and one heap     nobody; context is complete                 ready()
  *   EXITED    none                                    nobody; the result waits for its joiner     join, detach
- *   LOST      none: it ran elsewhere at a fork        nobody, in this process                     never
+ *   LOST      none: it ran elsewhere at a fork, or    nobody, in this process                     never
+ *             its kernel thread ended under it
  *
  * A foreign or bound thread keeps its stack in every state: it is RUNNING from its creation on and PARKED while it
  * sleeps on its futex.

@@ -64,7 +64,7 @@ const char *tick_source_name(void)
     return any && has_clock(any, TICK_SLICE) ? "perf" : "timer";
 }
 
-void tick_send(struct worker *worker)
+bool tick_send(struct worker *worker)
 {
     siginfo_t info;
 
@@ -74,8 +74,9 @@ void tick_send(struct worker *worker)
     info.si_pid = getpid();
     info.si_value.sival_ptr = &tick_mark;
     int saved_errno = errno;
-    syscall(SYS_rt_tgsigqueueinfo, info.si_pid, worker->tid, settings.signal, &info);
+    bool sent = syscall(SYS_rt_tgsigqueueinfo, info.si_pid, worker->tid, settings.signal, &info) == 0 || errno != ESRCH;
     errno = saved_errno;
+    return sent;
 }
 
 /* Signal the workers that are due; the first deadline of the others. */
@@ -279,19 +280,18 @@ void tick_clear(struct worker *worker)
 }
 
 /* Said once it is done: the next tick that comes after that sets the clock right, or stops it. */
-void tick_kick(struct worker *worker)
+bool tick_kick(struct worker *worker)
 {
     uint64_t period = CLOCK_MIN_NS;
     int saved_errno = errno;
 
-    if (on_clock(worker, TICK_SLICE)) {
-        ioctl(worker->clock_fd, PERF_EVENT_IOC_PERIOD, &period);
-        ioctl(worker->clock_fd, PERF_EVENT_IOC_ENABLE, 0);
-        atomic_store(&worker->clock_kicked, true);
-    } else {
-        tick_send(worker);
-    }
+    if (!on_clock(worker, TICK_SLICE))
+        return tick_send(worker);
+    ioctl(worker->clock_fd, PERF_EVENT_IOC_PERIOD, &period);
+    ioctl(worker->clock_fd, PERF_EVENT_IOC_ENABLE, 0);
+    atomic_store(&worker->clock_kicked, true);
     errno = saved_errno;
+    return true;
 }
 
 void tick_on_return(struct worker *worker)

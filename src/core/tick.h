@@ -48,11 +48,11 @@ void tick_clear(struct worker *worker);
  */
 void tick_on_return(struct worker *worker);
 
-/* Signal it soon, from any kernel thread; without interrupting a call, where that can be had. */
-void tick_kick(struct worker *worker);
+/* Signal it soon, from any kernel thread; without interrupting a call, where that can be had.  False as below. */
+bool tick_kick(struct worker *worker);
 
-/* Signal it now, from any kernel thread. */
-void tick_send(struct worker *worker);
+/* Signal it now, from any kernel thread; false when its own is no more. */
+bool tick_send(struct worker *worker);
 
 bool tick_is_ours(const siginfo_t *info);
 

@@ -64,8 +64,8 @@ void proc_kick(struct proc *proc)
     lock_release(&sched_lock, RANK_SCHED);
     if (asleep)
         futex_wake(&worker->wake, 1);
-    else if (worker && settings.preempt && !monitor_take(proc, worker))
-        tick_kick(worker);
+    else if (worker && settings.preempt && !monitor_take(proc, worker) && !tick_kick(worker))
+        monitor_bury(proc);
 }
 
 /* Nobody is idle and a thread waits in the global queue: the first processor that does not watch its slice shall. */

@@ -234,6 +234,22 @@ static void worker_end(struct worker *worker)
     ended_push(worker, worker);
 }
 
+/*
+ * Its own context and its alternate stack died in the middle of something; the structure is not used again, since the
+ * lost thread points to it.
+ */
+void worker_died(struct worker *worker)
+{
+    struct thread *lost = atomic_load(&worker->current);
+
+    tick_worker_stop(worker);
+    block_close(worker);
+    worker->tid = 0;
+    atomic_store(&lost->state, THREAD_LOST);
+    atomic_store(&worker->hold, HOLD_NONE);
+    atomic_fetch_sub(&worker_count, 1);
+}
+
 static void *worker_main(void *arg)
 {
     struct spawn *spawn = arg;

@@ -72,6 +72,8 @@ static void start_watched(const char *how, unsigned procs)
         refuse_perf();
     else
         setenv("GREEN_MONITOR", how, 1);
+    if (!interruptible)
+        config.tick = GREEN_TICK_PERF; /* deadlines by the timer may meet a call that has just begun */
     start_config(&config);
     join_result(spawn(nothing, NULL)); /* the monitor runs when there is a second thread */
     const char *seen = strcmp(how, "perf") == 0 ? "perf" : "stat";
@@ -640,12 +642,12 @@ EVERY_WAY(setconcurrency_while_others_are_blocked)
         int level = levels[round % (sizeof levels / sizeof *levels)];
         cr_assert_eq(green_setconcurrency(level), 0);
         struct green_stats stats = stats_now();
-        cr_assert_eq(stats.procs, level);
+        cr_assert_eq(stats.procs, (uint64_t)level);
         if (level <= 4) /* there are more to run than processors */
             wait_for((stats = stats_now(), stats.procs_idle == 0));
         else
             wait_for((stats = stats_now(), stats.procs_idle > 0));
-        cr_assert_eq(stats.procs_idle + stats.procs_running + stats.procs_blocked, level);
+        cr_assert_eq(stats.procs_idle + stats.procs_running + stats.procs_blocked, (uint64_t)level);
         if (round % 2)
             cr_assert_eq(green_setconcurrency(1), 0);
         cr_assert_eq(stats_now().workers_blocked, BLOCKED);
@@ -795,4 +797,69 @@ Test(blocking, limit_of_workers_is_reported, .timeout = LIMIT)
     close(report[1]);
     cr_assert_eq(read(report[0], text + bytes, sizeof text - (size_t)bytes), 0, "once: %s", text);
     cr_assert_str_eq(text, "libgreen: no more workers for blocked threads: GREEN_MAX_WORKERS is reached\n");
+}
+
+/* The kernel thread under a worker ends behind the library's back: its processor goes on, its thread is lost. */
+
+static void *end_kernel_thread(void *arg)
+{
+    while (gettid() == getpid()) /* which is the process's own */
+        nap(2000000);
+    atomic_fetch_add((atomic_int *)arg, 1);
+    syscall(SYS_exit, 0);
+    return NULL;
+}
+
+EVERY_WAY(death_of_a_kernel_thread)
+{
+    enum { DEATHS = 5 };
+    atomic_int deaths = 0;
+    crowd_start();
+    for (int i = 0; i < DEATHS; i++)
+        spawn(end_kernel_thread, &deaths);
+    wait_for(atomic_load(&deaths) == DEATHS);
+    for (int i = 0; i < 20; i++) { /* everybody else goes on, on as many processors */
+        unsigned long before = atomic_load(&crowd_counted);
+        wait_for(atomic_load(&crowd_counted) > before + 1000);
+    }
+    cr_assert_eq(green_setconcurrency(3), 0);
+    wait_for(stats_now().procs_idle == 0);
+    crowd_stop();
+    cr_assert_eq(stats_now().threads_live, 1 + DEATHS, "the lost ones never ended");
+    wait_for(kernel_threads() <= stats_now().workers + 4);
+}
+
+static void *end_second_kernel_thread(void *arg)
+{
+    while (gettid() == getpid())
+        nap(2000000);
+    green_sem_post(arg);
+    syscall(SYS_exit, 0);
+    return NULL;
+}
+
+static void *post_in_a_while(void *sem)
+{
+    struct timespec time = {0, 50000000};
+    nanosleep(&time, NULL);
+    green_sem_post(sem);
+    return NULL;
+}
+
+/* The only processor's worker dies while nobody is ready: who sleeps, and whom a kernel thread wakes, must run. */
+EVERY_WAY(death_while_others_sleep)
+{
+    green_sem_t dying, post;
+    pthread_t kernel_thread;
+    green_sem_init(&dying, 0, 0);
+    green_sem_init(&post, 0, 0);
+    crowd_start();
+    spawn(end_second_kernel_thread, &dying);
+    green_sem_wait(&dying);
+    crowd_stop();
+    for (int i = 0; i < 3; i++)
+        green_usleep(3000);
+    cr_assert_eq(pthread_create(&kernel_thread, NULL, post_in_a_while, &post), 0);
+    green_sem_wait(&post);
+    cr_assert_eq(pthread_join(kernel_thread, NULL), 0);
 }
