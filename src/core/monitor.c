@@ -173,7 +173,8 @@ static uint64_t cpu_time(const struct worker *worker)
 
 /*
  * The kernel thread has ended behind our back, by the exit system call: its processor goes to another worker.  Nobody
- * is there to shake hands with, and nobody comes back; the thread it ran is lost, as it never ended.
+ * is there to shake hands with, and nobody comes back; the thread it ran is lost, as it never ended.  The process's
+ * first kernel thread is not found out: the kernel keeps its remains, which answer as if alive.
  */
 static bool bury(struct worker *worker)
 {
