@@ -121,6 +121,7 @@ static int lock_slow(struct thread *self, green_mutex_t *mutex, uint64_t deadlin
             error = waitq_park(queue, self, RANK_QUEUE);
             if (error == EINTR) {
                 interlude(self, mutex);
+                error = 0;
                 continue;
             }
             if (error || self->granted)
