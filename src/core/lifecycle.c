@@ -376,8 +376,9 @@ static enum wake join_park(struct thread *self, struct thread *target)
 {
     if ((uint32_t)life_of(target) == LIFE_EXITED || self->kind == THREAD_FOREIGN)
         return join_park_foreign(self, target);
-    self->deadline = NEVER;
-    atomic_store_explicit(&self->wake, WAKE_NONE, memory_order_relaxed);
+    self->deadline = NEVER; /* as park_prepare() does, but that `wake` follows in after_join() */
+    atomic_store_explicit(&self->claim, CLAIM_NONE, memory_order_relaxed);
+    atomic_store_explicit(&self->wake, WAKE_NONE, memory_order_release);
     atomic_store_explicit(&self->state, THREAD_PARKED, memory_order_relaxed);
     switch_to(self, choose_target(self->worker, target), after_join, target);
     return park_outcome(self);

@@ -105,10 +105,14 @@ void after_requeue(struct thread *left, void *arg);
  */
 enum wake park(struct thread *self, struct lock *lock, enum lock_rank rank);
 
-/* Announce a wait; before it is put on a queue. */
+/*
+ * Announce a wait; before it is put on a queue.  A claim stands until here: a thread that a signal has woken may still
+ * be on the queue of its last wait, and must not be claimed again.
+ */
 static inline void park_prepare(struct thread *self, uint64_t deadline)
 {
     self->deadline = deadline;
+    atomic_store_explicit(&self->claim, CLAIM_NONE, memory_order_relaxed);
     atomic_store_explicit(&self->wake, WAKE_WAITING, memory_order_release);
 }
 
@@ -140,8 +144,7 @@ bool park_claim_for_signal(struct thread *waiter);
 /* By the thread itself, once it runs again: how its wait ended. */
 static inline enum wake park_outcome(struct thread *self)
 {
-    if (unlikely(atomic_load_explicit(&self->claim, memory_order_relaxed) != CLAIM_NONE) &&
-        atomic_exchange(&self->claim, CLAIM_NONE) == CLAIM_SIGNAL)
+    if (unlikely(atomic_load_explicit(&self->claim, memory_order_relaxed) == CLAIM_SIGNAL))
         return WAKE_SIGNAL;
     return atomic_load_explicit(&self->wake, memory_order_relaxed);
 }

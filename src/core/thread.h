@@ -89,7 +89,7 @@ struct thread {
     struct thread *wait_prev;
     bool wait_queued;
     _Atomic uint32_t wake;       /* enum wake; leaves WAITING by park_claim() */
-    _Atomic uint32_t claim;      /* enum claim; back to NONE by the thread itself */
+    _Atomic uint32_t claim;      /* enum claim; back to NONE by the thread itself, at its next wait */
     uint64_t deadline;           /* ns, or NEVER */
     bool handoff;                /* it has lost once what it waited for: hand it over */
     bool granted;                /* it was handed over */
