@@ -4,6 +4,7 @@
  */
 #include "unit.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -904,4 +905,144 @@ ON_BOTH(signal, executed_program_has_the_mask)
     }
     must(waitpid(child, &status, 0) == child);
     cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", status);
+}
+
+/* Kernel threads of the program's own: one that has called us waits as a green one does. */
+static green_t foreign;
+
+static void *foreign_waits(void *arg)
+{
+    foreign = green_self();
+    atomic_store(&go, true);
+    for (int i = 1; i <= 20; i++) {
+        must(green_sem_wait(arg) == -1 && errno == EINTR);
+        must(atomic_load(&seen.count) >= 1);
+    }
+    return NULL;
+}
+
+ON_BOTH(signal, foreign_thread_is_woken)
+{
+    pthread_t thread;
+    green_sem_t sem;
+    must(green_sem_init(&sem, 0, 0) == 0);
+    handle(SIGUSR1);
+    must(pthread_create(&thread, NULL, foreign_waits, &sem) == 0);
+    wait_for(atomic_load(&go));
+    for (int i = 1; i <= 20; i++) {
+        must(green_kill(foreign, SIGUSR1) == 0);
+        wait_for(atomic_load(&seen.count) == i);
+        cr_assert_eq(seen.thread[i - 1], foreign);
+    }
+    while (pthread_tryjoin_np(thread, NULL) != 0) { /* what came between two waits has interrupted none */
+        green_kill(foreign, SIGUSR1);
+        green_usleep(1000);
+        atomic_store(&seen.count, 20);
+    }
+}
+
+/* One that never has, and is sent a signal by the kernel. */
+static pthread_t handled_on;
+
+static void note_pthread(int number)
+{
+    (void)number;
+    handled_on = pthread_self();
+    atomic_store(&seen.count, 1);
+}
+
+static void *waits_in_the_kernel(void *arg)
+{
+    while (atomic_load(&seen.count) == 0)
+        usleep(1000);
+    return arg;
+}
+
+ON_BOTH(signal, unknown_thread_runs_the_handler)
+{
+    struct sigaction action = {.sa_handler = note_pthread};
+    pthread_t thread;
+    must(green_sigaction(SIGUSR1, &action, NULL) == 0);
+    must(pthread_create(&thread, NULL, waits_in_the_kernel, NULL) == 0);
+    must(pthread_kill(thread, SIGUSR1) == 0);
+    wait_for(atomic_load(&seen.count) == 1);
+    cr_assert(pthread_equal(handled_on, thread));
+    must(pthread_join(thread, NULL) == 0);
+}
+
+/* Blocked in a call that nobody wrapped, its processor gone: the call fails, or goes on, as the action says. */
+static int ends[2];
+
+static void *reads(void *arg)
+{
+    char byte;
+    atomic_store(&go, true);
+    ssize_t got = read(ends[0], &byte, 1);
+    *(int *)arg = got < 0 ? errno : (int)got;
+    return NULL;
+}
+
+static void blocked_in_the_kernel(int flags, int result)
+{
+    int found = 0;
+    must(pipe(ends) == 0);
+    handle_with(SIGUSR1, note, flags);
+    start_hogs(2);
+    uint64_t before = stats_now().retakes;
+    green_t thread = spawn(reads, &found);
+    wait_for(atomic_load(&go));
+    if (strcmp(green_monitor_source(), "off") != 0)
+        wait_for(stats_now().retakes > before);
+    must(green_kill(thread, SIGUSR1) == 0);
+    wait_for(atomic_load(&seen.count) == 1);
+    cr_assert_eq(seen.thread[0], thread);
+    must(result == EINTR || write(ends[1], "x", 1) == 1);
+    join_result(thread);
+    cr_assert_eq(found, result);
+    stop_hogs();
+}
+
+ON_BOTH(signal, blocking_call_fails_with_eintr)
+{
+    blocked_in_the_kernel(0, EINTR);
+}
+
+ON_BOTH(signal, blocking_call_is_restarted)
+{
+    blocked_in_the_kernel(SA_RESTART, 1);
+}
+
+/* Plain sigaction() and signal() for a number that is in the table. */
+ON_BOTH(signal, libc_s_names_mean_the_same)
+{
+    handle(SIGUSR1);
+    cr_assert_neq(signal(SIGUSR1, SIG_IGN), SIG_ERR);
+    must(kill(getpid(), SIGUSR1) == 0);
+    must(raise(SIGUSR1) == 0);
+    cr_assert_eq(seen.count, 0);
+    struct sigaction action = {.sa_sigaction = note, .sa_flags = SA_SIGINFO};
+    cr_assert_eq(sigaction(SIGUSR1, &action, NULL), 0);
+    must(raise(SIGUSR1) == 0);
+    cr_assert_eq(seen.count, 1);
+}
+
+/* A handler may sleep, and be preempted meanwhile. */
+static void sleeps_in_handler(int number, siginfo_t *info, void *context)
+{
+    green_usleep(2000);
+    uint64_t target = stats_now().preemptions + 5;
+    while (stats_now().preemptions < target)
+        ;
+    note(number, info, context);
+}
+
+ON_BOTH(signal, handler_parks_and_is_preempted)
+{
+    handle_with(SIGUSR1, sleeps_in_handler, 0);
+    start_hogs(2);
+    for (int i = 0; i < 10; i++) {
+        must((i % 2 ? green_raise(SIGUSR1) : kill(getpid(), SIGUSR1)) == 0);
+        wait_for(atomic_load(&seen.count) == i + 1);
+    }
+    stop_hogs();
 }
