@@ -41,8 +41,8 @@ void switch_arrived(struct thread *self)
         return;
     worker->after(worker->left, worker->after_arg);
     if (unlikely(signal_held(worker)))
-        worker->tick_pending = true; /* the next to leave the runtime sees to them */
-    if (unlikely(worker->tick_blocked) && !self->in_tick)
+        worker->tick_pending = true; /* the next to leave the runtime sees to them, and opens what is blocked */
+    else if (unlikely(worker->tick_blocked) && !self->in_tick)
         tick_unblock(worker);
 }
 

@@ -205,6 +205,7 @@ static void retire(struct worker *worker)
 /* Sleep until woken or the deadline. */
 static void sleep_until(struct worker *worker, uint64_t deadline)
 {
+    signal_route_held(worker); /* before there are more than it can hold */
     if (worker->tick_blocked)
         tick_unblock(worker);
     own_safe_begin(worker);

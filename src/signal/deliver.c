@@ -43,6 +43,7 @@ static void hold(struct worker *worker, const siginfo_t *info, ucontext_t *inter
     worker->tick_pending = true;
     if (signal_is_kick(info))
         return;
+    ASSERT(worker->held_end - worker->held_first < HELD_SIGNALS);
     worker->held[worker->held_end % HELD_SIGNALS] = *info;
     compiler_barrier();
     worker->held_end++;

@@ -12,14 +12,17 @@
 #include "mem/interpose.h"
 #include "signal/signal.h"
 
-/* The alternate stack is only reached from the other one, and left for it. */
+static bool on_altstack(const struct thread *self, uintptr_t sp)
+{
+    return sp - (uintptr_t)self->altstack.ss_sp < self->altstack.ss_size;
+}
+
+/* A handler on the alternate stack is left for the other one; its frame may lie on either. */
 static bool leaves(const struct thread *self, const struct signal_frame *frame, uintptr_t sp)
 {
-    const bool to_altstack = sp - (uintptr_t)self->altstack.ss_sp < self->altstack.ss_size;
-
-    if (frame->on_altstack && !to_altstack)
+    if (frame->on_altstack && !on_altstack(self, sp))
         return true;
-    return (uintptr_t)frame < sp && (frame->on_altstack || !to_altstack);
+    return on_altstack(self, (uintptr_t)frame) == on_altstack(self, sp) && (uintptr_t)frame < sp;
 }
 
 static void leave_frames(const struct __jmp_buf_tag *env)

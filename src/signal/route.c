@@ -129,6 +129,7 @@ static int to_thread(struct thread *self, struct thread *thread, green_t id, con
 
     if (id && atomic_load(&thread->life) >> 32 != id >> 32)
         return ESRCH;
+    signal_see(info->si_signo);
     if (thread->sigwaits & bit && signal_hand_over(self, thread, info))
         return 0;
     if (atomic_load(&thread->state) == THREAD_EXITED) {

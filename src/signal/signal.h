@@ -110,6 +110,8 @@ static inline uint64_t signal_due(struct thread *thread)
 enum verdict { VERDICT_HANDLER, VERDICT_THREAD, VERDICT_DROP, VERDICT_DEFAULT };
 struct sigaction signal_action(int number);
 enum verdict signal_verdict(int number, const struct sigaction *action);
+/* Under the lock: take what libc's sigaction() has set before. */
+void signal_see(int number);
 /* SA_RESETHAND, under the lock. */
 void signal_reset_action(int number);
 /* The kernel's handler for it is ours. */

@@ -144,6 +144,14 @@ static void see(int number)
     pthread_sigmask(SIG_UNBLOCK, &one, NULL);
 }
 
+void signal_see(int number)
+{
+    if (atomic_load(&signal_seen) & signal_bit(number) || signal_is_synchronous(number))
+        return;
+    see(number);
+    install(number);
+}
+
 /* Faults are not deferred, so a mask makes no difference to what the kernel does. */
 void signal_mask_first(uint64_t set)
 {

@@ -1046,3 +1046,72 @@ ON_BOTH(signal, handler_parks_and_is_preempted)
     }
     stop_hogs();
 }
+
+/* More than a worker can note in a critical section: the kernel keeps the rest. */
+static void send_in_critical_section(void)
+{
+    struct sigaction action = {.sa_sigaction = note, .sa_flags = SA_SIGINFO};
+    action.sa_mask = set_of(SIGRTMIN + 2);
+    must(green_sigaction(SIGRTMIN + 2, &action, NULL) == 0);
+    atomic_store(&seen.count, 0);
+    green_critical_enter();
+    for (int i = 0; i < 50; i++)
+        must(sigqueue(getpid(), SIGRTMIN + 2, (union sigval){.sival_int = i}) == 0);
+    green_critical_leave();
+    wait_for(atomic_load(&seen.count) == 50);
+}
+
+ON_BOTH(signal, critical_section_loses_none)
+{
+    uint64_t values = 0;
+    for (int round = 0; round < 20; round++, values = 0) {
+        send_in_critical_section();
+        for (int i = 0; i < 50; i++)
+            values |= UINT64_C(1) << seen.value[i];
+        cr_assert_eq(values, (UINT64_C(1) << 50) - 1);
+    }
+}
+
+/* With one kernel thread there is nobody who could overtake. */
+Test(signal, critical_section_keeps_their_order)
+{
+    struct green_config config = {.procs = 1, .slice_us = TICK_US, .monitor = GREEN_MONITOR_OFF};
+    start_config(&config);
+    for (int round = 0; round < 20; round++) {
+        send_in_critical_section();
+        for (int i = 0; i < 50; i++)
+            cr_assert_eq(seen.value[i], i, "round %d: %d at place %d", round, seen.value[i], i);
+    }
+}
+
+/* An action that libc's sigaction() has set counts from the first green_kill() on. */
+ON_BOTH(signal, action_set_by_libc)
+{
+    struct sigaction action = {.sa_sigaction = note, .sa_flags = SA_SIGINFO};
+    must(sigaction(SIGUSR2, &action, NULL) == 0);
+    must(green_raise(SIGUSR2) == 0);
+    must(kill(getpid(), SIGUSR2) == 0);
+    wait_for(atomic_load(&seen.count) == 2);
+}
+
+/* A jump within a handler on the alternate stack leaves no handler. */
+static void jumps_within(int number, siginfo_t *info, void *context)
+{
+    sigjmp_buf here;
+    sigset_t mask;
+    note(number, info, context);
+    if (sigsetjmp(here, 1) == 0)
+        siglongjmp(here, 1);
+    must(green_sigmask(SIG_BLOCK, NULL, &mask) == 0 && sigismember(&mask, number));
+}
+
+ON_BOTH(signal, jump_within_a_handler)
+{
+    stack_t mine = {.ss_sp = alternate, .ss_size = sizeof alternate};
+    must(green_sigaltstack(&mine, NULL) == 0);
+    handle_with(SIGUSR1, jumps_within, SA_ONSTACK);
+    green_raise(SIGUSR1);
+    handle_with(SIGUSR1, jumps_within, 0);
+    green_raise(SIGUSR1);
+    cr_assert_eq(seen.count, 2);
+}
