@@ -388,8 +388,9 @@ static void postpone(struct thread *self)
 
 /*
  * The end of a handler that interrupted a thread at depth 0, the tick noted if one came.  The thread may come back on
- * another worker.  Its own sigreturn opens the signals there, so the worker is said to be open before the depth is 0;
- * a tick that is noted after all came because it was open already, and is judged before the handler ends.
+ * another worker, where signals may be open.  They are closed again: its sigreturn gives the kernel thread that worker's
+ * alternate stack, so it must not be preempted once more before that, and opens them; so the worker is said to be
+ * open before the depth is 0.
  */
 void preempt_handler_end(struct thread *self, ucontext_t *ucontext)
 {
@@ -406,6 +407,8 @@ void preempt_handler_end(struct thread *self, ucontext_t *ucontext)
             signal_route_held(self->worker);
         if (unlikely(signal_marked(self)))
             signal_run_in_handler(self, ucontext);
+        if (!self->worker->tick_blocked)
+            pthread_sigmask(SIG_SETMASK, &closed_mask, NULL);
         self->in_tick = nested;
         self->worker->tick_blocked = false;
         if (self->kind != THREAD_FOREIGN)

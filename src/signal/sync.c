@@ -140,6 +140,15 @@ static bool on_alternate_stack(const struct thread *self)
     return (uintptr_t)__builtin_frame_address(0) - (uintptr_t)stack->ss_sp < stack->ss_size;
 }
 
+/* For debug builds.  A worker with another one's would overwrite its frames. */
+static bool altstack_is_its_own(const struct thread *self)
+{
+    stack_t stack;
+
+    return self->kind == THREAD_FOREIGN || sigaltstack(NULL, &stack) != 0 ||
+           stack.ss_sp == self->worker->altstack.ss_sp;
+}
+
 /* Somebody has sent it: it is like any other, but that here may be no place to switch from. */
 static void sent(struct thread *self, int number, siginfo_t *info, ucontext_t *context)
 {
@@ -162,6 +171,7 @@ void signal_fault(int number, siginfo_t *info, void *context)
     struct sigaction action = signal_action(number);
     int saved_errno = errno;
 
+    ASSERT(!self || altstack_is_its_own(self));
     if (info->si_code <= 0)
         sent(self, number, info, context);
     else if (!self || self->kind == THREAD_WORKER || action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN ||

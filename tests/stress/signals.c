@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -32,6 +33,9 @@ static green_mutex_t mutex = GREEN_MUTEX_INITIALIZER;
 static green_cond_t cond = GREEN_COND_INITIALIZER;
 static green_sem_t sem;
 static __thread int in_handler;
+static __thread sigjmp_buf escape;
+static __thread char alternate[32768];
+static bool faults; /* not under Valgrind, to which each is an error */
 
 static int number_of(unsigned kind)
 {
@@ -61,10 +65,40 @@ static void thread_handler(int number)
     atomic_fetch_add(&handled, 1);
 }
 
+static void fault_handler(int number, siginfo_t *info, void *context)
+{
+    CHECK(number == SIGSEGV && info->si_addr == (void *)4096 && context);
+    atomic_fetch_add(&handled, 1);
+    siglongjmp(escape, 1);
+}
+
+/* What is sent is what the instruction causes; on the alternate stack when the thread has one now. */
+static void fault(uint64_t *random)
+{
+    const stack_t stack = {.ss_sp = alternate, .ss_size = sizeof alternate,
+                           .ss_flags = stress_random(random) % 2 ? SS_DISABLE : 0};
+    sigset_t before, after;
+
+    CHECK(green_sigaltstack(&stack, NULL) == 0);
+    CHECK(green_sigmask(SIG_BLOCK, NULL, &before) == 0);
+    if (sigsetjmp(escape, 1) == 0) {
+        atomic_fetch_add(&sent, 1);
+        *(volatile int *)4096 = 1;
+    }
+    CHECK(green_sigmask(SIG_BLOCK, NULL, &after) == 0);
+    CHECK(memcmp(&before, &after, sizeof before) == 0);
+}
+
 static void set_actions(void)
 {
+    struct sigaction on_fault = {.sa_sigaction = fault_handler, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+
+    sigemptyset(&on_fault.sa_mask);
+    sigaddset(&on_fault.sa_mask, SIGUSR1);
+    faults = !stress_under_valgrind();
+    CHECK(!faults || green_sigaction(SIGSEGV, &on_fault, NULL) == 0);
     for (unsigned kind = 0; kind < KINDS; kind++) {
-        struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | (kind % 2 ? SA_RESTART : 0)};
+        struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | (kind % 2 ? SA_RESTART : SA_ONSTACK)};
         sigemptyset(&action.sa_mask);
         if (kind == KINDS - 1) {
             action.sa_handler = thread_handler;
@@ -171,7 +205,7 @@ static void do_something(uint64_t *random)
 {
     sigset_t set = random_set(random);
 
-    switch (stress_random(random) % 10) {
+    switch (stress_random(random) % 11) {
     case 0:
         wait_for_signal(random);
         break;
@@ -195,6 +229,10 @@ static void do_something(uint64_t *random)
         break;
     case 7:
         free(malloc(stress_random(random) % 5000));
+        break;
+    case 8:
+        if (faults)
+            fault(random);
         break;
     default:
         CHECK(green_sigmask((int)(stress_random(random) % 3), &set, NULL) == 0);
@@ -253,6 +291,7 @@ static void block_all(void)
     sigset_t all;
 
     sigfillset(&all);
+    sigdelset(&all, SIGSEGV); /* who inherits this and faults would end the process */
     CHECK(green_sigmask(SIG_SETMASK, &all, NULL) == 0);
 }
 

@@ -1115,3 +1115,17 @@ ON_BOTH(signal, jump_within_a_handler)
     green_raise(SIGUSR1);
     cr_assert_eq(seen.count, 2);
 }
+
+ON_BOTH(signal, sigwait_for_a_child)
+{
+    int number, status;
+    sigset_t set = set_of(SIGCHLD);
+    change(SIG_BLOCK, SIGCHLD);
+    for (int i = 0; i < 5; i++) {
+        pid_t child = fork();
+        if (child == 0)
+            _exit(i);
+        must(green_sigwait(&set, &number) == 0 && number == SIGCHLD);
+        must(waitpid(child, &status, 0) == child && WEXITSTATUS(status) == i);
+    }
+}
