@@ -242,8 +242,8 @@ bool park_claim_contended(struct thread *waiter)
 }
 
 /*
- * tests/model/claim.pml checks this.  `wake` is read before `state`: a thread that announces its next wait is not PARKED any more.  In a critical section
- * of the program's its handlers must wait, and so must the signal.
+ * tests/model/claim.pml checks this.  `wake` is read before `state`: a thread that announces its next wait is not PARKED
+ * any more.  In a critical section of the program's its handlers must wait, and so must the signal.
  */
 bool park_claim_for_signal(struct thread *waiter)
 {

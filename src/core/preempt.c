@@ -388,9 +388,9 @@ static void postpone(struct thread *self)
 
 /*
  * The end of a handler that interrupted a thread at depth 0, the tick noted if one came.  The thread may come back on
- * another worker, where signals may be open.  They are closed again: its sigreturn gives the kernel thread that worker's
- * alternate stack, so it must not be preempted once more before that, and opens them; so the worker is said to be
- * open before the depth is 0.
+ * another worker, where signals may be open.  They are closed again, as its sigreturn gives the kernel thread that
+ * worker's alternate stack, and it must not be preempted once more before.  The sigreturn opens them, so the worker is
+ * said to be open before the depth is 0.
  */
 void preempt_handler_end(struct thread *self, ucontext_t *ucontext)
 {

@@ -207,7 +207,7 @@ struct worker {
     _Atomic uint64_t switches;
     bool tick_blocked;           /* the kernel blocks the tick's signal here */
     volatile bool tick_pending;  /* a tick came at depth > 0 */
-    volatile unsigned held_first, held_end; /* signals that came at depth > 0, and wait for somebody to leave the runtime */
+    volatile unsigned held_first, held_end; /* signals that came at depth > 0, until somebody leaves the runtime */
     siginfo_t held[HELD_SIGNALS];
     sigset_t mask_before;        /* of a kernel thread whose `held` was full */
     bool own_safe;               /* its own context holds no lock: the program's handlers may run on it */

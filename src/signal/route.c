@@ -57,8 +57,8 @@ static void kick(const struct worker *worker, int number)
 }
 
 /*
- * A worker that sleeps may lose its processor at any time, and a thread that is back from the kernel may have none: they
- * leave the queue of a processor alone.
+ * A worker that sleeps may lose its processor at any time, and a thread that is back from the kernel may have none:
+ * they leave the queue of a processor alone.
  */
 void signal_ready(struct thread *self, struct thread *thread)
 {

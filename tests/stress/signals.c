@@ -98,7 +98,8 @@ static void set_actions(void)
     faults = !stress_under_valgrind();
     CHECK(!faults || green_sigaction(SIGSEGV, &on_fault, NULL) == 0);
     for (unsigned kind = 0; kind < KINDS; kind++) {
-        struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | (kind % 2 ? SA_RESTART : SA_ONSTACK)};
+        struct sigaction action = {.sa_sigaction = handler,
+                                   .sa_flags = SA_SIGINFO | (kind % 2 ? SA_RESTART : SA_ONSTACK)};
         sigemptyset(&action.sa_mask);
         if (kind == KINDS - 1) {
             action.sa_handler = thread_handler;
