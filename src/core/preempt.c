@@ -396,8 +396,8 @@ void preempt_handler_end(struct thread *self, ucontext_t *ucontext)
 {
     const bool nested = self->in_tick;
 
-    self->worker->tick_blocked = true;
     do {
+        self->worker->tick_blocked = true; /* at the start by the kernel, then by us */
         self->depth++;
         self->in_tick = true;
         hold_processor(self);
