@@ -356,3 +356,32 @@ ON_BOTH(signal_wait, sigwait_for_a_child)
         must(waitpid(child, &status, 0) == child && WEXITSTATUS(status) == i);
     }
 }
+
+/* A bound thread has its creator's mask and handles what is sent to it, before it has begun and while it waits. */
+static void *bound_waits(void *arg)
+{
+    sigset_t mask;
+    must(green_sigmask(SIG_BLOCK, NULL, &mask) == 0 && sigismember(&mask, SIGUSR2) && !sigismember(&mask, SIGUSR1));
+    while (atomic_load(&seen.count) < 20)
+        must(green_sem_wait(arg) == 0 || errno == EINTR);
+    return NULL;
+}
+
+ON_BOTH(signal_wait, bound_thread)
+{
+    green_attr_t attr;
+    green_sem_t sem;
+    green_t thread;
+    must(green_sem_init(&sem, 0, 0) == 0);
+    handle(SIGUSR1);
+    change(SIG_BLOCK, SIGUSR2);
+    must(green_attr_init(&attr) == 0 && green_attr_setscope(&attr, GREEN_SCOPE_SYSTEM) == 0);
+    must(green_create(&thread, &attr, bound_waits, &sem) == 0);
+    for (int i = 1; i <= 20; i++) {
+        must(green_kill(thread, SIGUSR1) == 0);
+        wait_for(atomic_load(&seen.count) == i);
+        cr_assert_eq(seen.thread[i - 1], thread);
+    }
+    green_sem_post(&sem);
+    join_result(thread);
+}
