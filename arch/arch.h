@@ -33,6 +33,8 @@ extern bool arch_fast_tls;
  *   arch_pause()                                 the spin loop hint
  *   arch_thread_pointer()                        the thread-local storage base
  *   arch_ucontext_sp(ucontext)                   the stack pointer a signal interrupted
+ *   arch_jmpbuf_sp(jmpbuf)                       the stack pointer that a longjmp() would set
+ *   arch_signal_frame_copy, arch_ucontext_call, arch_sigreturn  move a signal's frame to another stack, and end it
  *   ARCH_HWCAP2_TLS                              AT_HWCAP2 bit: the base may be set without a system call
  *   ARCH_TLS_MODULE_OFFSET_SIGN                  +1 when static TLS blocks lie above the thread pointer, -1 below */
 #include <machine.h>
@@ -44,6 +46,10 @@ _Static_assert(ARCH_CACHE_LINE >= 32 && (ARCH_CACHE_LINE & (ARCH_CACHE_LINE - 1)
 
 /* Run a signal handler with another TLS base. */
 void arch_call_with_tls(void *tls, void (*handler)(int, siginfo_t *, void *), int signal, siginfo_t *info,
+                        void *ucontext);
+
+/* Run a signal handler on another stack. */
+void arch_call_on_stack(void *top, void (*handler)(int, siginfo_t *, void *), int signal, siginfo_t *info,
                         void *ucontext);
 
 /*

@@ -226,11 +226,11 @@ GREEN_API int green_getname_np(green_t thread, char *buffer, size_t bytes);
 GREEN_API int green_yield(void);
 
 /*
- * Sleep.  The calling thread is parked, the processor is not.  All block and none ends early.  Signal handler: no.
- * green_sleep returns 0; green_usleep and green_nanosleep return -1 and set errno to EINVAL for a time that is none;
- * green_clock_nanosleep returns the error number, EINVAL also for a clock other than CLOCK_REALTIME and
- * CLOCK_MONOTONIC. rem is never written, as nothing interrupts a sleep.  Source: sleep, usleep, nanosleep,
- * clock_nanosleep.
+ * Sleep.  The calling thread is parked, the processor is not.  All block.  A handler that runs on the thread ends the
+ * sleep: green_sleep returns the seconds that are left, else 0; green_usleep and green_nanosleep return -1 and set
+ * errno to EINTR, or to EINVAL for a time that is none; green_clock_nanosleep returns the error number, EINVAL also for
+ * a clock other than CLOCK_REALTIME and CLOCK_MONOTONIC.  What is left of a duration is written to rem, if that is not
+ * null.  Signal handler: no.  Source: sleep, usleep, nanosleep, clock_nanosleep.
  */
 GREEN_API unsigned green_sleep(unsigned seconds);
 GREEN_API int green_usleep(unsigned microseconds);
@@ -317,7 +317,8 @@ GREEN_API int green_cond_destroy(green_cond_t *cond);
 
 /*
  * Unlock the mutex and wait, in one step as seen by whoever locks it next; lock it again before returning, also on
- * ETIMEDOUT.  A recursive mutex is released whole.  No wake-up is spurious, but keep the usual loop.  Blocks.
+ * ETIMEDOUT.  A recursive mutex is released whole.  A signal handler that runs on the thread ends the wait with 0, so
+ * keep the usual loop.  Blocks.
  * Signal handler: no.  Source: pthread_cond_wait, _timedwait, _clockwait.
  *   ETIMEDOUT  the time came first
  *   EPERM      the mutex is recursive or error-checking and not the caller's
@@ -349,6 +350,7 @@ GREEN_API int green_sem_destroy(green_sem_t *sem);
  * Take one.  wait, timedwait and clockwait block, first come first served.  Signal handler: trywait only.
  * Source: sem_wait, sem_trywait, sem_timedwait, sem_clockwait.
  *   EAGAIN     trywait: there is none
+ *   EINTR      a handler without SA_RESTART has run
  *   ETIMEDOUT  the time came first
  *   EINVAL     a time that is none, an unknown clock, a null pointer
  */
@@ -358,7 +360,8 @@ GREEN_API int green_sem_timedwait(green_sem_t *sem, const struct timespec *absti
 GREEN_API int green_sem_clockwait(green_sem_t *sem, clockid_t clock, const struct timespec *abstime);
 
 /*
- * Give one: the first waiter has it, or the value grows.  Does not block.  Signal handler: no (see the README).
+ * Give one: the first waiter has it, or the value grows.  Does not block.  Signal handler: yes, one that
+ * green_sigaction() has set.
  * EOVERFLOW: the value is GREEN_SEM_VALUE_MAX.  Source: sem_post.
  */
 GREEN_API int green_sem_post(green_sem_t *sem);
@@ -367,5 +370,7 @@ GREEN_API int green_sem_getvalue(green_sem_t *sem, int *value);
 #ifdef __cplusplus
 }
 #endif
+
+#include <green/signal.h>
 
 #endif

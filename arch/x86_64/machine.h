@@ -2,6 +2,9 @@
 #ifndef MACHINE_H
 #define MACHINE_H
 
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <ucontext.h>
 
 #define ARCH_CACHE_LINE 64
@@ -94,6 +97,65 @@ static inline void arch_pause(void)
 static inline void *arch_thread_pointer(void)
 {
     return __builtin_thread_pointer();
+}
+
+/* glibc hides the stack pointer in a jmp_buf: rotated, and xored with a word of the TCB. */
+static inline uintptr_t arch_jmpbuf_sp(const void *jmpbuf)
+{
+    uintptr_t sp = ((const uintptr_t *)jmpbuf)[6];
+
+    __asm__("rorq $17, %0\n\txorq %%fs:0x30, %0" : "+r"(sp) : : "cc");
+    return sp;
+}
+
+/* A kernel's signal frame that was copied to another stack. */
+struct arch_signal_frame {
+    void *low; /* below it is free */
+    siginfo_t *info;
+    ucontext_t *context;
+};
+
+/*
+ * The kernel's ucontext ends with the first word of the mask; the vector registers lie elsewhere, on a boundary of 64
+ * bytes, and say themselves how many they are.
+ */
+static inline struct arch_signal_frame arch_signal_frame_copy(void *below, const siginfo_t *info,
+                                                              const ucontext_t *context)
+{
+    enum { LEGACY_BYTES = 512, MAGIC_AT = 464, MAGIC = 0x46505853 };
+    const char *vectors = (const char *)context->uc_mcontext.fpregs;
+    const size_t context_bytes = offsetof(ucontext_t, uc_sigmask) + sizeof(uint64_t);
+    uint32_t magic_and_bytes[2];
+    struct arch_signal_frame frame;
+
+    __builtin_memcpy(magic_and_bytes, vectors + MAGIC_AT, sizeof magic_and_bytes);
+    size_t bytes = magic_and_bytes[0] == MAGIC ? magic_and_bytes[1] : LEGACY_BYTES;
+    char *low = (char *)(((uintptr_t)below - bytes) & ~(uintptr_t)63);
+    __builtin_memcpy(low, vectors, bytes);
+    frame.info = (siginfo_t *)(void *)(low - sizeof *info);
+    *frame.info = *info;
+    frame.context = (ucontext_t *)(void *)((char *)frame.info - ((context_bytes + 15) & ~(size_t)15));
+    __builtin_memcpy(frame.context, context, context_bytes);
+    frame.context->uc_mcontext.fpregs = (fpregset_t)(void *)low;
+    frame.low = (char *)frame.context - 16; /* sigreturn looks for a return address in front of it */
+    return frame;
+}
+
+/* When the signal handler returns, function(argument) is called on the stack below `stack`; it must not return. */
+static inline void arch_ucontext_call(ucontext_t *context, void *stack, void (*function)(void *), void *argument)
+{
+    greg_t *registers = context->uc_mcontext.gregs;
+
+    registers[REG_RSP] = (greg_t)(((uintptr_t)stack & ~(uintptr_t)15) - 8);
+    registers[REG_RIP] = (greg_t)function;
+    registers[REG_RDI] = (greg_t)argument;
+    registers[REG_EFL] &= ~0x400; /* strings go upwards */
+}
+
+static inline __attribute__((noreturn)) void arch_sigreturn(const ucontext_t *context)
+{
+    __asm__ volatile("movq %0, %%rsp\n\tmovl $15, %%eax\n\tsyscall" : : "r"(context) : "memory");
+    __builtin_unreachable();
 }
 
 static inline uintptr_t arch_ucontext_sp(const void *ucontext)

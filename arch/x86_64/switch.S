@@ -75,6 +75,32 @@ arch_call_with_tls:
         .cfi_endproc
         .size   arch_call_with_tls, . - arch_call_with_tls
 
+/* void arch_call_on_stack(void *top, handler, int signal, siginfo_t *info, void *ucontext) */
+        .globl  arch_call_on_stack
+        .hidden arch_call_on_stack
+        .type   arch_call_on_stack, @function
+arch_call_on_stack:
+        .cfi_startproc
+        pushq   %rbp
+        .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset %rbp, 0
+        movq    %rsp, %rbp
+        .cfi_def_cfa_register %rbp
+        movq    %rdi, %rsp
+        andq    $-16, %rsp
+        movq    %rsi, %rax
+        movl    %edx, %edi
+        movq    %rcx, %rsi
+        movq    %r8, %rdx
+        call    *%rax
+        movq    %rbp, %rsp
+        popq    %rbp
+        .cfi_def_cfa %rsp, 8
+        .cfi_restore %rbp
+        ret
+        .cfi_endproc
+        .size   arch_call_on_stack, . - arch_call_on_stack
+
 /* void arch_leave_kernel_thread(uint32_t *done) */
         .globl  arch_leave_kernel_thread
         .hidden arch_leave_kernel_thread

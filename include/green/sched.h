@@ -145,6 +145,15 @@ struct green_stats {
     uint64_t procs_retired;    /* made once and out of service, now: see green_setconcurrency() */
     uint64_t workers_blocked;  /* of workers, now: their processor went to another */
     uint64_t workers_spare;    /* of workers, now: waiting for a processor */
+    uint64_t signals_here;     /* signals taken by the thread that they interrupted, or that sent them to itself */
+    uint64_t signals_woken;    /* for which a ready or parked thread was made to run its handler */
+    uint64_t signals_directed; /* for which a thread on another worker was interrupted */
+    uint64_t signals_held;     /* kept for the process, as nobody was open */
+    uint64_t signals_handled;  /* handlers started */
+    uint64_t signals_waited;   /* taken by green_sigwait and its kin */
+    uint64_t signals_coalesced; /* not sent, as one of the number was pending */
+    uint64_t signals_discarded; /* ignored, or pending for a thread that has ended */
+    uint64_t signals_pending;  /* now */
     uint64_t reserved[8];
 };
 

@@ -2,6 +2,7 @@
 #ifndef ANNOTATE_H
 #define ANNOTATE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #if defined(__has_include)
@@ -31,6 +32,23 @@ static inline void annotate_stack(void *low, size_t bytes)
 #else
     (void)low;
     (void)bytes;
+#endif
+}
+
+/* Frames are left by a jump. */
+static inline void annotate_no_return(void)
+{
+#ifdef HAVE_ASAN
+    __asan_handle_no_return();
+#endif
+}
+
+static inline bool annotate_under_valgrind(void)
+{
+#ifdef HAVE_VALGRIND
+    return RUNNING_ON_VALGRIND;
+#else
+    return false;
 #endif
 }
 

@@ -19,6 +19,7 @@
 enum lock_rank {
     RANK_COND,      /* a condition variable's queue: held while its mutex is released */
     RANK_QUEUE,     /* any other wait queue */
+    RANK_SIGNAL,    /* all that is pending, and who waits for it */
     RANK_CONTROL,   /* the set of processors */
     RANK_TIMERS,    /* a processor's timer heap */
     RANK_TIMERS_TO, /* another's, into which it is moved */

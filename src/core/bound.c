@@ -25,6 +25,7 @@
 #include "core/foreign.h"
 #include "core/kernel_thread.h"
 #include "core/sched.h"
+#include "core/signals.h"
 #include "mem/tls.h"
 #include "sync/once.h"
 
@@ -95,6 +96,7 @@ static void bound_end(void *arg)
     once_abandon(self);
     tls_run_destructors();
     enter();
+    signal_thread_ends(self);
     thread_exits(self);
     leave(self);
     sigfillset(&all);
@@ -164,6 +166,7 @@ static void prepare(struct thread *self, struct foreign *foreign, const green_at
     thread->class = (uint8_t)stack_class(attr->__stack_bytes);
     thread->stack = (struct stack){NULL, 0};
     atomic_store_explicit(&thread->state, THREAD_RUNNING, memory_order_relaxed);
+    signal_thread_begins(self, thread);
     thread_init(thread, attr, start, arg);
     thread_created(self);
 }

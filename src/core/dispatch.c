@@ -10,9 +10,11 @@
  */
 #include <sched.h>
 
+#include "base/barrier.h"
 #include "core/observe.h"
 #include "core/runq.h"
 #include "core/sched.h"
+#include "core/signals.h"
 #include "core/switch.h"
 
 void (*_Atomic observe_switch)(unsigned proc, green_t thread, const char *name);
@@ -38,19 +40,21 @@ void switch_arrived(struct thread *self)
     if (!worker->after)
         return;
     worker->after(worker->left, worker->after_arg);
-    if (unlikely(worker->holds_signal))
-        worker->tick_pending = true; /* the next to leave the runtime delivers it */
-    if (unlikely(worker->tick_blocked) && !self->in_tick)
+    if (unlikely(signal_held(worker)))
+        worker->tick_pending = true; /* the next to leave the runtime sees to them, and opens what is blocked */
+    else if (unlikely(worker->tick_blocked) && !self->in_tick)
         tick_unblock(worker);
 }
 
-/* What is not done at most switches: the trace, and a thread with a slice of its own. */
+/* What is not done at most switches: the trace, a thread with a slice of its own, and one with a signal. */
 void switch_specially(struct worker *worker, struct thread *next)
 {
     if (atomic_load_explicit(&observe_switch, memory_order_relaxed))
         observe(worker, next);
     if (atomic_load_explicit(&next->slice_us, memory_order_relaxed) != 0 && worker->proc)
         slice_begin(worker->proc, next, clock_now());
+    if (atomic_load_explicit(&next->special, memory_order_relaxed) & SPECIAL_SIGNAL)
+        worker->tick_pending = true; /* it runs its handlers as it leaves the runtime */
 }
 
 /*
@@ -216,10 +220,47 @@ static void after_park(struct thread *left, void *arg)
 {
     struct lock *lock = arg;
 
+    const enum lock_rank rank = left->park_rank;
+
     if (left->deadline != NEVER)
         timer_add(left->worker->proc, left);
+    const bool signal = parked_with_signal(left);
     if (lock)
-        lock_release(lock, left->park_rank);
+        lock_release(lock, rank);
+    if (unlikely(signal))
+        signal_found_parked(left);
+}
+
+/*
+ * A signal wants the thread, too.  When it has backed off in the meantime, it saw that we were here.
+ */
+bool park_claim_contended(struct thread *waiter)
+{
+    uint32_t claim = CLAIM_ASKED;
+
+    return atomic_compare_exchange_strong(&waiter->claim, &claim, CLAIM_WAKER) || claim != CLAIM_SIGNAL;
+}
+
+/*
+ * tests/model/claim.pml checks this.  `wake` is read before `state`: a thread that announces its next wait is not PARKED
+ * any more.  In a critical section of the program's its handlers must wait, and so must the signal.
+ */
+bool park_claim_for_signal(struct thread *waiter)
+{
+    uint32_t claim = CLAIM_NONE;
+
+    if (atomic_load(&waiter->wake) != WAKE_WAITING || atomic_load(&waiter->state) != THREAD_PARKED ||
+        !atomic_compare_exchange_strong(&waiter->claim, &claim, CLAIM_ASKED))
+        return false;
+    heavy_barrier();
+    const bool parked = atomic_load(&waiter->wake) == WAKE_WAITING && atomic_load(&waiter->state) == THREAD_PARKED &&
+                        waiter->depth == 1;
+    claim = CLAIM_ASKED;
+    if (!atomic_compare_exchange_strong(&waiter->claim, &claim, parked ? CLAIM_SIGNAL : CLAIM_NONE) || !parked)
+        return false;
+    if (waiter->kind == THREAD_FOREIGN) /* it sleeps on it */
+        atomic_store(&waiter->wake, WAKE_SIGNAL);
+    return true;
 }
 
 enum wake park(struct thread *self, struct lock *lock, enum lock_rank rank)
@@ -228,11 +269,10 @@ enum wake park(struct thread *self, struct lock *lock, enum lock_rank rank)
     if (self->kind == THREAD_FOREIGN)
         return foreign_park(self, lock, rank);
     self->park_rank = (uint8_t)rank;
-    atomic_store_explicit(&self->state, THREAD_PARKED, memory_order_relaxed);
     switch_to(self, choose(self->worker), after_park, lock);
     if (self->deadline != NEVER)
         timer_cancel(self);
-    return atomic_load_explicit(&self->wake, memory_order_relaxed);
+    return park_outcome(self);
 }
 
 static bool ready_elsewhere(struct thread *self, struct thread *thread)
@@ -241,7 +281,7 @@ static bool ready_elsewhere(struct thread *self, struct thread *thread)
         foreign_ready(thread);
         return true;
     }
-    ASSERT(atomic_load(&thread->wake) != WAKE_WAITING);
+    ASSERT(atomic_load(&thread->wake) != WAKE_WAITING || atomic_load(&thread->claim) == CLAIM_SIGNAL);
     atomic_store_explicit(&thread->state, THREAD_READY, memory_order_relaxed);
     if (likely(self->worker->proc != NULL && !self->worker->own_safe)) /* else a sleeping worker's may be taken */
         return false;

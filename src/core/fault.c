@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "core/sched.h"
+#include "core/signals.h"
 
 /* Where a frame could not be written: this far below the stack pointer at the most. */
 enum { FRAME_REACH = 16384 };
@@ -53,21 +54,26 @@ static void on_fault(int signal_number, siginfo_t *info, void *ucontext)
         report(self, address);
     memset(&action, 0, sizeof action);
     action.sa_handler = SIG_DFL;
-    sigaction(signal_number, &action, NULL);
+    signal_kernel_action(signal_number, &action, NULL);
     if (info->si_code <= 0 || info->si_code == SI_KERNEL)
-        raise(signal_number);
+        signal_default(signal_number);
+}
+
+bool fault_is_ours(const struct sigaction *action)
+{
+    return action->sa_sigaction == on_fault;
 }
 
 int fault_init(void)
 {
     struct sigaction action;
 
-    if (sigaction(SIGSEGV, NULL, &action) != 0)
+    if (signal_kernel_action(SIGSEGV, NULL, &action) != 0)
         return errno;
     if (action.sa_handler != SIG_DFL)
         return 0;
     action.sa_sigaction = on_fault;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK;
     sigfillset(&action.sa_mask);
-    return sigaction(SIGSEGV, &action, NULL) == 0 ? 0 : errno;
+    return signal_kernel_action(SIGSEGV, &action, NULL) == 0 ? 0 : errno;
 }

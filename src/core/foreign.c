@@ -18,6 +18,7 @@
 #include "base/futex.h"
 #include "core/foreign.h"
 #include "core/sched.h"
+#include "core/signals.h"
 #include "core/table.h"
 #include "mem/interpose.h"
 
@@ -42,9 +43,17 @@ static void leave_for_good(void *value)
     struct foreign *foreign = value;
     struct thread *self = enter();
 
+    signal_thread_ends(self);
     foreign_set_tid(foreign, TID_GONE);
     leave(self);
-    self_thread = NULL;
+    do { /* from here on signals find a kernel thread that nobody knows, and are not held */
+        self_thread = self;
+        enter();
+        signal_route_held(self->worker);
+        self->depth--;
+        self_thread = NULL;
+        compiler_barrier();
+    } while (signal_held(self->worker));
     life_end(foreign->thread);
     foreign_give(foreign->thread);
 }
@@ -126,6 +135,8 @@ void foreign_begin(struct foreign *foreign)
     self_thread = thread;
     enter();
     foreign_set_tid(foreign, (uint32_t)foreign->worker.tid);
+    if (signal_marked(thread)) /* before there was a kernel thread to be told */
+        thread->worker->tick_pending = true;
     leave(thread);
 }
 
@@ -140,6 +151,8 @@ struct thread *foreign_adopt(void)
     thread->bound = false;
     thread->stack = (struct stack){NULL, 0};
     thread->name[0] = '\0';
+    atomic_store(&thread->special, 0);
+    signal_thread_begins(NULL, thread);
     life_begin(thread, true);
     atomic_store(&thread->state, THREAD_RUNNING);
     foreign_begin(foreign);
@@ -149,30 +162,42 @@ struct thread *foreign_adopt(void)
     return NULL;
 }
 
-enum wake foreign_park(struct thread *self, struct lock *lock, enum lock_rank rank)
+static void foreign_sleep(struct thread *self)
 {
-    int saved_errno = errno;
     uint32_t wake;
 
-    if (lock)
-        lock_release(lock, rank);
-    atomic_store_explicit(&self->state, THREAD_PARKED, memory_order_relaxed);
-    self->worker->own_safe = true; /* nothing is half done: the program's handlers may run */
     while ((wake = atomic_load(&self->wake)) == WAKE_WAITING || wake == WAKE_READY) {
         futex_wait(&self->wake, wake, wake == WAKE_WAITING ? self->deadline : NEVER);
         if (self->deadline != NEVER && clock_now() >= self->deadline)
             park_claim(self, WAKE_TIMEOUT);
     }
-    self->worker->own_safe = false;
-    atomic_store_explicit(&self->state, THREAD_RUNNING, memory_order_relaxed);
+}
+
+/* While it sleeps nothing is half done: signals are routed as they come. */
+enum wake foreign_park(struct thread *self, struct lock *lock, enum lock_rank rank)
+{
+    int saved_errno = errno;
+    const bool signal = parked_with_signal(self);
+
+    if (lock)
+        lock_release(lock, rank);
+    if (signal)
+        signal_found_parked(self);
+    own_safe_begin(self->worker);
+    foreign_sleep(self);
+    own_safe_end(self->worker);
+    atomic_store(&self->state, THREAD_RUNNING);
     errno = saved_errno;
-    return wake == WAKE_GO ? WAKE_READY : wake;
+    const enum wake outcome = park_outcome(self);
+    return outcome == WAKE_GO ? WAKE_READY : outcome;
 }
 
 /* The claim has changed `wake`; the structure outlives the thread. */
 void foreign_ready(struct thread *thread)
 {
-    atomic_store(&thread->wake, WAKE_GO);
+    uint32_t claimed = WAKE_READY;
+
+    atomic_compare_exchange_strong(&thread->wake, &claimed, WAKE_GO);
     futex_wake(&thread->wake, 1);
 }
 

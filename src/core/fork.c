@@ -15,11 +15,13 @@
 #include <errno.h>
 #include <pthread.h>
 
+#include "base/barrier.h"
 #include "core/monitor.h"
 #include "core/pool.h"
 #include "core/prefault.h"
 #include "core/runq.h"
 #include "core/sched.h"
+#include "core/signals.h"
 #include "core/table.h"
 #include "core/tick.h"
 #include "mem/tls.h"
@@ -40,6 +42,7 @@ static void after_fork_in_child(void)
         return;
     self->depth++;
     compiler_barrier();
+    heavy_barrier_init();
     stack_fork_reset();
     table_fork_reset();
     global_forget();
@@ -52,12 +55,14 @@ static void after_fork_in_child(void)
     tick_fork_reset();
     monitor_fork_reset();
     prefault_fork_reset();
+    signal_fork_reset(self);
     procs_set(1);
     if (self->kind == THREAD_MULTIPLEXED)
         restart_worker(self);
     procs_set(settings.procs);
     atomic_store(&procs_missing, true);
     leave(self);
+    signal_fork_finish();
 }
 
 int fork_init(void)

@@ -290,7 +290,7 @@ void hold_regain(struct thread *self)
     if (hold == HOLD_OWNED || self->kind == THREAD_WORKER) /* the monitor gave up; a handler in a spare's own context */
         return;
     int saved_errno = errno;
-    if (on_alternate_stack(worker, (uintptr_t)__builtin_frame_address(0))) {
+    if (on_worker_altstack(worker, (uintptr_t)__builtin_frame_address(0))) {
         wait_for_idle(self);
     } else if (!regain(self)) {
         self->worker->tick_blocked = true; /* in a handler of the program's it may be, and whatever else it blocks */

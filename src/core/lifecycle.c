@@ -17,6 +17,7 @@
 #include "base/annotate.h"
 #include "core/pool.h"
 #include "core/sched.h"
+#include "core/signals.h"
 #include "core/switch.h"
 #include "core/table.h"
 #include "mem/tls.h"
@@ -48,6 +49,11 @@ void life_begin(struct thread *thread, bool detached)
 
     atomic_store_explicit(&thread->life, generation << 32 | (detached ? LIFE_DETACHED : LIFE_JOINABLE),
                           memory_order_release);
+}
+
+void thread_is_service(void)
+{
+    atomic_fetch_add(&exited_outside, 1);
 }
 
 uint64_t threads_created(void)
@@ -116,6 +122,7 @@ void thread_init(struct thread *thread, const green_attr_t *attr, void *(*start)
     thread->used_ns = thread->woken_ns = 0;
     thread->once = NULL;
     atomic_store_explicit(&thread->slice_us, 0, memory_order_relaxed);
+    atomic_store_explicit(&thread->special, 0, memory_order_relaxed);
     atomic_store_explicit(&thread->wake, WAKE_NONE, memory_order_relaxed);
     thread->name[0] = '\0';
     if (attr)
@@ -178,6 +185,7 @@ int green_create(green_t *id, const green_attr_t *attr, void *(*start)(void *), 
         enter();
     }
     prepare(thread, attr, start, arg);
+    signal_thread_begins(self, thread);
     *id = thread_id(thread);
     thread_created(self);
     ready(self, thread);
@@ -210,19 +218,19 @@ static void after_exit(struct thread *left, void *arg)
     uint64_t life = life_of(left);
 
     (void)arg;
-    atomic_store_explicit(&left->state, THREAD_EXITED, memory_order_relaxed);
+    atomic_store_explicit(&left->state, THREAD_EXITED, memory_order_release);
     for (;;) {
         uint32_t low = (uint32_t)life;
         if (low == LIFE_DETACHED) {
             release(left->worker->proc, left);
             return;
         }
+        if (low == LIFE_JOINED) /* by a joiner that a signal has: see claim_joiner() */
+            return;
         if (!life_change(left, &life, low == LIFE_JOINABLE ? LIFE_EXITED : LIFE_JOINED))
             continue;
-        if (low != LIFE_JOINABLE) {
-            park_claim(table_at(low), WAKE_READY);
+        if (low != LIFE_JOINABLE && park_claim(table_at(low), WAKE_READY))
             ready(self_thread, table_at(low));
-        }
         return;
     }
 }
@@ -235,10 +243,13 @@ void life_announce(struct thread *thread)
 static void after_exit_to_joiner(struct thread *left, void *arg)
 {
     (void)arg;
-    atomic_store_explicit(&left->state, THREAD_EXITED, memory_order_relaxed);
+    atomic_store_explicit(&left->state, THREAD_EXITED, memory_order_release);
 }
 
-/* The joiner that waits for the thread, when it can be switched to. */
+/*
+ * The joiner that waits for the thread, when it can be switched to.  One that a signal has woken finds that its wait
+ * was over, and lets the thread get off its stack.
+ */
 static struct thread *claim_joiner(struct thread *thread)
 {
     uint64_t life = life_of(thread);
@@ -246,8 +257,7 @@ static struct thread *claim_joiner(struct thread *thread)
 
     if (!joiner || joiner->kind != THREAD_MULTIPLEXED || !life_change(thread, &life, LIFE_JOINED))
         return NULL;
-    park_claim(joiner, WAKE_READY);
-    return joiner;
+    return park_claim(joiner, WAKE_READY) ? joiner : NULL;
 }
 
 /* Counted before the check, so that of two last threads at least one sees that nobody is left. */
@@ -279,6 +289,7 @@ void green_exit(void *result)
     tls_run_destructors();
     self = enter();
     self->result = result;
+    signal_thread_ends(self);
     if (!self->stack_top)
         atomic_store(&main_exited, true);
     count_up(&self->worker->proc->count.exited);
@@ -304,8 +315,8 @@ static bool backs_out(struct thread *target, struct thread *joiner)
         return life_change(target, &of_target, LIFE_JOINABLE);
     if (life_change(joiner, &of_joiner, LIFE_JOINABLE)) {
         target->join_error = EDEADLK;
-        park_claim(target, WAKE_READY);
-        ready(self_thread, target);
+        if (park_claim(target, WAKE_READY))
+            ready(self_thread, target);
     }
     return false;
 }
@@ -329,9 +340,11 @@ static int life_join(struct thread *target, struct thread *joiner)
     }
 }
 
+/* Its target may end, and wake it, from life_join() on; a signal may take it once `wake` says that it waits. */
 static void after_join(struct thread *left, void *arg)
 {
     struct thread *target = arg;
+    uint32_t none = WAKE_NONE;
 
     int error = life_join(target, left);
 
@@ -339,23 +352,68 @@ static void after_join(struct thread *left, void *arg)
         left->join_error = error;
         park_claim(left, WAKE_READY);
         ready(self_thread, left);
+        return;
     }
+    atomic_compare_exchange_strong(&left->wake, &none, WAKE_WAITING);
+    compiler_barrier();
+    if (unlikely(signal_marked(left)))
+        signal_found_parked(left);
 }
 
-/* Wait until the target has ended: 0, ESRCH, EINVAL or EDEADLK.  An ended one is never waited for. */
-static int join_wait(struct thread *self, struct thread *target)
+static enum wake join_park_foreign(struct thread *self, struct thread *target)
 {
     park_prepare(self, NEVER);
+    int error = life_join(target, self);
+
+    if (!error)
+        return foreign_park(self, NULL, RANK_QUEUE);
+    self->join_error = error;
+    return WAKE_READY;
+}
+
+/* Once, until the target has ended or a signal comes.  An ended one is never waited for. */
+static enum wake join_park(struct thread *self, struct thread *target)
+{
+    if ((uint32_t)life_of(target) == LIFE_EXITED || self->kind == THREAD_FOREIGN)
+        return join_park_foreign(self, target);
+    self->deadline = NEVER; /* as park_prepare() does, but that `wake` follows in after_join() */
+    atomic_store_explicit(&self->claim, CLAIM_NONE, memory_order_relaxed);
+    atomic_store_explicit(&self->wake, WAKE_NONE, memory_order_release);
+    atomic_store_explicit(&self->state, THREAD_PARKED, memory_order_relaxed);
+    switch_to(self, choose_target(self->worker, target), after_join, target);
+    return park_outcome(self);
+}
+
+/*
+ * A signal has interrupted the wait: take the joiner's entry back, so that no end of the target wakes a thread that
+ * runs handlers.  False when it was too late, and the wait is over; the target is off its stack then.
+ */
+static bool join_take_back(struct thread *self, struct thread *target)
+{
+    uint64_t life = life_of(target);
+
+    while ((uint32_t)life == self->index)
+        if (life_change(target, &life, LIFE_JOINABLE))
+            return true;
+    if ((uint32_t)life != LIFE_JOINED)
+        return true; /* somebody else has, for a deadlock: then it is found again */
+    while (atomic_load_explicit(&target->state, memory_order_acquire) != THREAD_EXITED) {
+        leave(self);
+        green_yield();
+        enter();
+    }
+    return false;
+}
+
+/* Wait until the target has ended: 0, ESRCH, EINVAL or EDEADLK. */
+static int join_wait(struct thread *self, struct thread *target)
+{
     self->join_error = 0;
-    if ((uint32_t)life_of(target) == LIFE_EXITED || self->kind == THREAD_FOREIGN) {
-        int error = life_join(target, self);
-        if (error)
-            self->join_error = error;
-        else
-            foreign_park(self, NULL, RANK_QUEUE);
-    } else {
-        atomic_store_explicit(&self->state, THREAD_PARKED, memory_order_relaxed);
-        switch_to(self, choose_target(self->worker, target), after_join, target);
+    while (join_park(self, target) == WAKE_SIGNAL && join_take_back(self, target)) {
+        green_t join_id = self->join_id;
+        signal_interlude(self); /* whose handlers may join others */
+        self->join_id = join_id;
+        self->join_error = 0;
     }
     return self->join_error == EALREADY ? 0 : self->join_error;
 }

@@ -7,9 +7,10 @@
  * holds a libc lock and calls back into the program was then never preempted), and switching after the handler by
  * rewriting the interrupted context (the vector registers would have to be saved by hand).
  *
- * The signal stays blocked in the handler, else ticks nest until the stack overflows.  So a worker whose thread was
- * preempted has it blocked: a thread that was itself preempted opens it by its own sigreturn, any other one by a
- * system call (tick_unblock), which also restores the mask the program started with.
+ * The signal stays blocked in the handler, else ticks nest until the stack overflows, and with it the others that may
+ * lead to a switch.  So a worker whose thread was preempted has them blocked: a thread that was itself preempted opens
+ * them by its own sigreturn, any other one by a system call (tick_unblock), which also restores the mask the program
+ * started with.
  *
  * A tick at depth > 0 is noted in the worker, not in the thread: the thread may be leaving.  Whoever lowers its depth
  * to 0 next on that worker takes it, and it is judged anew then.
@@ -25,9 +26,9 @@
 
 #include "core/hold.h"
 #include "core/monitor.h"
-#include "core/program_signal.h"
 #include "core/runq.h"
 #include "core/sched.h"
+#include "core/signals.h"
 #include "core/switch.h"
 #include "core/tick.h"
 
@@ -39,6 +40,9 @@ static volatile bool stopped;
 
 /* What the program had when it started, the tick's signal open: the mask of a worker between threads. */
 static sigset_t open_mask;
+
+/* And within a handler of ours. */
+static sigset_t closed_mask;
 
 static uint64_t slice_ns(const struct thread *thread)
 {
@@ -319,7 +323,7 @@ static void judge(struct thread *self)
     bool slice_over;
 
     worker->tick_pending = false;
-    if (!proc)
+    if (!proc || !settings.preempt)
         return;
     uint64_t now = clock_now();
     tick_came(worker);
@@ -341,31 +345,44 @@ static void judge(struct thread *self)
     switch_to(self, next, slice_over ? after_slice : after_displaced, NULL);
 }
 
-void preempt_deferred(struct thread *self)
+void preempt_take_ticks(struct thread *self)
 {
-    do {
-        siginfo_t held;
-
+    while (self->worker->tick_pending && self->depth == 0) {
         self->depth++;
         hold_processor(self);
         judge(self);
-        bool holds = program_signal_take(self->worker, &held);
+        if (unlikely(signal_held(self->worker)))
+            signal_route_held(self->worker);
         if (self->worker->tick_blocked)
             tick_unblock(self->worker);
         compiler_barrier();
         self->depth--;
         compiler_barrier();
-        if (unlikely(holds))
-            program_signal_deliver(&held);
+    }
+}
+
+void preempt_deferred(struct thread *self)
+{
+    do {
+        preempt_take_ticks(self);
+        if (unlikely(signal_marked(self)))
+            signal_run(self, NULL);
     } while (self->worker->tick_pending && self->depth == 0);
 }
 
-static bool on_own_stack(const struct thread *self, uintptr_t sp)
+static bool within(uintptr_t at, const void *low, size_t bytes)
 {
-    return !self->stack.low || sp - (uintptr_t)self->stack.low < self->stack.bytes;
+    return at - (uintptr_t)low < bytes;
 }
 
-bool on_alternate_stack(const struct worker *worker, uintptr_t sp)
+/* Its alternate stack is its own, too; a worker's is not. */
+bool on_own_stack(const struct thread *self, uintptr_t sp)
+{
+    return !self->stack.low || within(sp, self->stack.low, self->stack.bytes) ||
+           within(sp, self->altstack.ss_sp, self->altstack.ss_size);
+}
+
+bool on_worker_altstack(const struct worker *worker, uintptr_t sp)
 {
     return sp - (uintptr_t)worker->altstack.ss_sp < worker->altstack.ss_size;
 }
@@ -386,46 +403,49 @@ static void postpone(struct thread *self)
 }
 
 /*
- * Preempt the interrupted thread.  It may come back on another worker.  Its own sigreturn opens the signal there, so
- * the worker is said to be open before the depth is 0; a tick that is noted after all came because it was open
- * already, and is judged before the handler ends.
+ * The end of a handler that interrupted a thread at depth 0, the tick noted if one came.  The thread may come back on
+ * another worker, where signals may be open.  They are closed again, as its sigreturn gives the kernel thread that
+ * worker's alternate stack, and it must not be preempted once more before.  The sigreturn opens them, so the worker is
+ * said to be open before the depth is 0.
  */
-static void preempt_in_handler(struct thread *self, ucontext_t *ucontext)
+void preempt_handler_end(struct thread *self, ucontext_t *ucontext)
 {
     const bool nested = self->in_tick;
 
-    self->worker->tick_blocked = true;
     do {
-        siginfo_t held;
-
+        self->worker->tick_blocked = true; /* at the start by the kernel, then by us */
         self->depth++;
         self->in_tick = true;
         hold_processor(self);
-        do
+        while (self->worker->tick_pending)
             judge(self);
-        while (self->worker->tick_pending);
-        bool holds = program_signal_take(self->worker, &held);
+        if (unlikely(signal_held(self->worker)))
+            signal_route_held(self->worker);
+        if (unlikely(signal_marked(self)))
+            signal_run_in_handler(self, ucontext);
+        if (!self->worker->tick_blocked)
+            pthread_sigmask(SIG_SETMASK, &closed_mask, NULL);
         self->in_tick = nested;
         self->worker->tick_blocked = false;
-        ucontext->uc_stack = self->worker->altstack;
+        if (self->kind != THREAD_FOREIGN)
+            ucontext->uc_stack = self->worker->altstack;
         compiler_barrier();
         self->depth--;
         compiler_barrier();
-        if (unlikely(holds))
-            program_signal_deliver(&held);
     } while (self->worker->tick_pending);
 }
 
 /*
  * A signal of the program's may stand for a tick as well: the kernel drops a tick that finds one pending on the same
- * kernel thread.
+ * kernel thread.  And a tick may be sent to make the thread look at its signals.
  */
 static void on_tick(int signal, siginfo_t *info, void *ucontext)
 {
-    if (unlikely(!tick_is_ours(info)))
-        program_signal(signal, info, ucontext);
     struct thread *self = self_thread;
-    if (!self || stopped || self->kind == THREAD_FOREIGN)
+
+    if (unlikely(!tick_is_ours(info)))
+        signal_from_kernel(signal, info, ucontext);
+    if (!self || stopped)
         return;
     count_up(&self->worker->count.ticks);
     if (self->depth > 0) {
@@ -435,26 +455,52 @@ static void on_tick(int signal, siginfo_t *info, void *ucontext)
     }
     int saved_errno = errno;
     const uintptr_t sp = arch_ucontext_sp(ucontext);
-    if (on_own_stack(self, sp) || (!on_alternate_stack(self->worker, sp) &&
-                                   atomic_load(&self->worker->hold) == HOLD_REVOKED))
-        preempt_in_handler(self, ucontext);
-    else
+    if (on_own_stack(self, sp) || (!on_worker_altstack(self->worker, sp) &&
+                                   atomic_load(&self->worker->hold) == HOLD_REVOKED)) {
+        self->worker->tick_pending = true;
+        preempt_handler_end(self, ucontext);
+    } else if (self->kind != THREAD_FOREIGN) {
         postpone(self);
+    }
     errno = saved_errno;
 }
 
 void tick_unblock(struct worker *worker)
 {
-    sigset_t tick;
+    const bool foreign = self_thread->kind == THREAD_FOREIGN; /* whose mask is its own */
 
     worker->tick_blocked = false;
-    if (self_thread->kind != THREAD_FOREIGN) {
-        pthread_sigmask(SIG_SETMASK, &open_mask, NULL);
-        return;
-    }
-    sigemptyset(&tick); /* a foreign thread's mask is its own */
-    sigaddset(&tick, settings.signal);
-    pthread_sigmask(SIG_UNBLOCK, &tick, NULL);
+    pthread_sigmask(SIG_SETMASK, foreign ? &worker->mask_before : &open_mask, NULL);
+}
+
+const sigset_t *preempt_open_mask(void)
+{
+    return &open_mask;
+}
+
+void preempt_open(int signal)
+{
+    sigdelset(&open_mask, signal);
+}
+
+bool signal_is_synchronous(int signal)
+{
+    return signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE || signal == SIGILL || signal == SIGTRAP ||
+           signal == SIGSYS;
+}
+
+const sigset_t *preempt_closed_mask(void)
+{
+    return &closed_mask;
+}
+
+/* Faults are not blocked: the kernel ends a process for one that is. */
+static void set_closed_mask(void)
+{
+    sigfillset(&closed_mask);
+    for (int signal = 1; signal < SIGRTMIN; signal++)
+        if (signal_is_synchronous(signal) && signal != settings.signal)
+            sigdelset(&closed_mask, signal);
 }
 
 void preempt_stop(void)
@@ -474,6 +520,7 @@ int preempt_init(void)
     memset(&action, 0, sizeof action);
     action.sa_sigaction = on_tick;
     action.sa_flags = SA_SIGINFO | SA_RESTART;
-    sigemptyset(&action.sa_mask);
-    return program_signal_init(settings.signal, &action);
+    set_closed_mask();
+    action.sa_mask = closed_mask; /* no other handler meets a tick before it has raised depth */
+    return signals_init(&action);
 }

@@ -32,6 +32,7 @@
 
 #include "base/futex.h"
 #include "core/sched.h"
+#include "core/signals.h"
 #include "mem/populate.h"
 #include "mem/tls.h"
 
@@ -99,8 +100,8 @@ static void finish(struct thread *self, struct request *request, int error, bool
     struct thread *waiter = request->waiter;
     request->error = error;
     request->done = true;
-    if (waiter)
-        park_claim(waiter, WAKE_READY);
+    if (waiter && !park_claim(waiter, WAKE_READY)) /* a signal has it: it will see that it is done */
+        waiter = NULL;
     pool.idle += helper;
     lock_release(&pool.lock, RANK_QUEUE);
     if (waiter)
@@ -181,13 +182,19 @@ static void do_without(struct thread *self)
 static void await(struct thread *self, struct request *request)
 {
     lock_acquire(&pool.lock, RANK_QUEUE);
-    if (request->done) {
-        lock_release(&pool.lock, RANK_QUEUE);
-        return;
+    while (!request->done) {
+        park_prepare(self, NEVER);
+        request->waiter = self;
+        const bool signal = park(self, &pool.lock, RANK_QUEUE) == WAKE_SIGNAL;
+        lock_acquire(&pool.lock, RANK_QUEUE);
+        request->waiter = NULL;
+        if (signal) {
+            lock_release(&pool.lock, RANK_QUEUE);
+            signal_interlude(self);
+            lock_acquire(&pool.lock, RANK_QUEUE);
+        }
     }
-    park_prepare(self, NEVER);
-    request->waiter = self;
-    park(self, &pool.lock, RANK_QUEUE);
+    lock_release(&pool.lock, RANK_QUEUE);
 }
 
 /* On a green thread: have a helper do it. */

@@ -16,11 +16,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/barrier.h"
 #include "core/config.h"
 #include "core/fault.h"
 #include "core/fork.h"
 #include "core/kernel_thread.h"
 #include "core/sched.h"
+#include "core/signals.h"
 #include "core/table.h"
 #include "core/tick.h"
 #include "mem/tls.h"
@@ -69,6 +71,7 @@ static int become_green(void)
     thread->context.tls = arch_thread_pointer();
     atomic_store(&thread->state, THREAD_RUNNING);
     strcpy(thread->name, "main");
+    signal_thread_begins(NULL, thread);
     find_own_stack(thread);
     life_begin(thread, false);
     self_thread = thread;
@@ -78,6 +81,7 @@ static int become_green(void)
 /* Called with self_thread pointing to the starting worker's context. */
 static int start_runtime(void)
 {
+    heavy_barrier_init();
     int error = tls_init((enum tls_choice)settings.tls);
 
     if (!error)

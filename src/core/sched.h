@@ -44,6 +44,19 @@ static inline void hold_processor(struct thread *self)
         hold_regain(self);
 }
 
+/*
+ * The same for a signal's handler that does without a processor: when there is one, it is not taken from here on.
+ * False: there is none.
+ */
+static inline bool hold_keep(struct worker *worker)
+{
+    uint32_t revoking = HOLD_REVOKING;
+
+    compiler_barrier();
+    return atomic_load(&worker->hold) == HOLD_OWNED ||
+           atomic_compare_exchange_strong(&worker->hold, &revoking, HOLD_OWNED) || revoking == HOLD_OWNED;
+}
+
 static inline struct thread *enter(void)
 {
     struct thread *self = self_thread;
@@ -87,31 +100,61 @@ void after_requeue(struct thread *left, void *arg);
 /*
  * Park self until ready() or its deadline.  Its wake is WAITING, set under `lock` together with its place in a queue,
  * or without a lock when only the deadline can end the wait.  The lock is released once self can be resumed.
- * Returns WAKE_READY or WAKE_TIMEOUT; on a timeout self may still be on its wait queue.
+ * Returns WAKE_READY, WAKE_TIMEOUT, or WAKE_SIGNAL: then signal_interlude() follows, and the wait begins anew or
+ * fails.  Unless it is WAKE_READY, self may still be on its wait queue.
  */
 enum wake park(struct thread *self, struct lock *lock, enum lock_rank rank);
 
-/* Announce a wait; before it is put on a queue. */
+/*
+ * Announce a wait; before it is put on a queue.  A claim stands until here: a thread that a signal has woken may still
+ * be on the queue of its last wait, and must not be claimed again.
+ */
 static inline void park_prepare(struct thread *self, uint64_t deadline)
 {
     self->deadline = deadline;
-    atomic_store_explicit(&self->wake, WAKE_WAITING, memory_order_relaxed);
+    atomic_store_explicit(&self->claim, CLAIM_NONE, memory_order_relaxed);
+    atomic_store_explicit(&self->wake, WAKE_WAITING, memory_order_release);
 }
 
 /*
- * Claim a waiter: true for whoever shall ready() it.  Without a deadline there is no rival but the holders of its
- * queue's lock, who take turns.
+ * Claim a waiter: true for whoever shall ready() it.  Without a deadline there is no rival but a signal's, as the
+ * holders of its queue's lock take turns; and a signal, hardly ever sent, announces itself (`claim` is ASKED), passes
+ * a heavy barrier, and looks at `wake`.  So either it sees that we have come, or we see that it has: then who moves
+ * `claim` on has the thread.  Rejected: a compare and swap of `wake` each time, a tenth of the cost of a wake-up.
  */
+bool park_claim_contended(struct thread *waiter);
 static inline bool park_claim(struct thread *waiter, enum wake how)
 {
     uint32_t waiting = WAKE_WAITING;
 
-    if (waiter->deadline == NEVER) {
+    if (waiter->deadline == NEVER)
         atomic_store_explicit(&waiter->wake, how, memory_order_relaxed);
+    else if (!atomic_compare_exchange_strong_explicit(&waiter->wake, &waiting, how, memory_order_acq_rel,
+                                                      memory_order_relaxed))
+        return false;
+    compiler_barrier();
+    if (likely(atomic_load_explicit(&waiter->claim, memory_order_relaxed) == CLAIM_NONE))
         return true;
-    }
-    return atomic_compare_exchange_strong_explicit(&waiter->wake, &waiting, how, memory_order_acq_rel,
-                                                   memory_order_relaxed);
+    return park_claim_contended(waiter);
+}
+
+/* The same for a signal, under the signal lock.  Then `how` it was woken is WAKE_SIGNAL. */
+bool park_claim_for_signal(struct thread *waiter);
+
+/* By the thread itself, once it runs again: how its wait ended. */
+static inline enum wake park_outcome(struct thread *self)
+{
+    if (unlikely(atomic_load_explicit(&self->claim, memory_order_relaxed) == CLAIM_SIGNAL))
+        return WAKE_SIGNAL;
+    return atomic_load_explicit(&self->wake, memory_order_relaxed);
+}
+
+/* The thread that has parked is off its stack, and can be resumed.  A signal may have come while it was on its way. */
+static inline bool parked_with_signal(struct thread *left)
+{
+    atomic_store_explicit(&left->state, THREAD_PARKED, memory_order_release);
+    compiler_barrier();
+    return unlikely(atomic_load_explicit(&left->special, memory_order_relaxed) & SPECIAL_SIGNAL);
 }
 
 /* Make a claimed thread run: soon, in the slice of the caller ... */
@@ -128,6 +171,9 @@ void wake_for(struct proc *pushed_to);
 /* Make a processor's worker look around, asleep or busy. */
 void proc_kick(struct proc *proc);
 void spinners_forget(void);
+/* Nothing is locked or half done in between: signals are routed as they come.  First those that came before. */
+void own_safe_begin(struct worker *worker);
+void own_safe_end(struct worker *worker);
 
 /* worker_thread.c: the kernel thread under it */
 /* Make the kernel thread that `runs` is on a worker that holds proc, its own context not run yet.  0 or an error. */
@@ -182,8 +228,10 @@ void use_charge(struct proc *proc, struct thread *thread, uint64_t now);
 /* A tick for the first of those who sleep. */
 void deadline_need(struct proc *proc);
 void tick_unblock(struct worker *worker);
+/* A stack pointer within a stack of the thread's, as far as that is known. */
+bool on_own_stack(const struct thread *self, uintptr_t sp);
 /* A stack pointer within the worker's alternate signal stack. */
-bool on_alternate_stack(const struct worker *worker, uintptr_t sp);
+bool on_worker_altstack(const struct worker *worker, uintptr_t sp);
 bool somebody_waits(const struct proc *proc);
 /* A thread is about to run: its slice is watched if others wait.  A tick from here on is noted, and judged by it. */
 void ticks_prepare(struct proc *proc, const struct thread *next);
@@ -219,6 +267,8 @@ void thread_exits(struct thread *self);
 void thread_init(struct thread *thread, const green_attr_t *attr, void *(*start)(void *), void *arg);
 /* The thread has ended and nobody stands on it: tell its joiner, or release it. */
 void life_announce(struct thread *thread);
+/* A thread of the library's own has been made, which does not keep the process alive. */
+void thread_is_service(void);
 /* Give a structure a new life: a new id, joinable or detached. */
 void life_begin(struct thread *thread, bool detached);
 /* Nobody can name it any more. */

@@ -65,8 +65,13 @@ int green_setslice_np(green_t id, unsigned slice_us)
         error = EINVAL;
     else if (!(thread = table_find(id)))
         error = ESRCH;
-    else
+    else {
         atomic_store_explicit(&thread->slice_us, slice_us, memory_order_relaxed);
+        if (slice_us != 0)
+            atomic_fetch_or(&thread->special, SPECIAL_SLICE);
+        else
+            atomic_fetch_and(&thread->special, ~(uint32_t)SPECIAL_SLICE);
+    }
     leave(self);
     return error;
 }

@@ -8,6 +8,7 @@
 #include "core/monitor.h"
 #include "core/pool.h"
 #include "core/sched.h"
+#include "core/signals.h"
 #include "core/tick.h"
 #include "mem/tls.h"
 
@@ -45,6 +46,7 @@ void green_stats(struct green_stats *stats)
         stats->ticks_deferred += atomic_load(&worker->count.deferred);
         stats->workers_blocked += atomic_load(&worker->hold) == HOLD_REVOKED;
     }
+    signal_stats(stats);
     stats->threads_created = threads_created();
     stats->threads_live = proc_at(0) ? threads_live() : 0;
     stats->stacks_mapped = pool_stacks();

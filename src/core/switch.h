@@ -10,7 +10,7 @@
 #include "core/observe.h"
 #include "core/sched.h"
 
-/* What is not done at most switches: the trace, and a thread with a slice of its own. */
+/* What is not done at most switches: the trace, a thread with a slice of its own, and one with a signal. */
 void switch_specially(struct worker *worker, struct thread *next);
 
 /* The switch alone: worker->after is set. */
@@ -23,8 +23,9 @@ static inline __attribute__((always_inline)) void switch_now(struct thread *self
     atomic_store_explicit(&worker->current, next, memory_order_relaxed);
     count_up(&worker->switches);
     atomic_store_explicit(&next->state, THREAD_RUNNING, memory_order_relaxed);
+    compiler_barrier(); /* who marks it special looks at its state afterwards: see heavy_barrier() */
     if (unlikely(atomic_load_explicit(&observe_switch, memory_order_relaxed) != NULL ||
-                 atomic_load_explicit(&next->slice_us, memory_order_relaxed) != 0))
+                 atomic_load_explicit(&next->special, memory_order_relaxed) != 0))
         switch_specially(worker, next);
     arch_switch(&self->context, &next->context);
     if (self->worker->after)

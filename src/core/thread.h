@@ -50,12 +50,20 @@ enum thread_kind {
  * How a wait ended, or that it has not.  A foreign thread whose wait has ended stays where it is until it is told to
  * go: its waker is not done with the queue, nor with what it grants.
  */
-enum wake { WAKE_NONE, WAKE_WAITING, WAKE_READY, WAKE_TIMEOUT, WAKE_GO };
+enum wake { WAKE_NONE, WAKE_WAITING, WAKE_READY, WAKE_TIMEOUT, WAKE_SIGNAL, WAKE_GO };
 
-enum { NAME_BYTES = 16, RING = 256, PROCS_MAX = 1024 };
+/* Who takes a parked thread: see park_claim(). */
+enum claim { CLAIM_NONE, CLAIM_ASKED, CLAIM_WAKER, CLAIM_SIGNAL };
+
+/* Why a dispatch of the thread is not as most. */
+enum special { SPECIAL_SLICE = 1, SPECIAL_SIGNAL = 2 };
+
+enum { NAME_BYTES = 16, RING = 256, PROCS_MAX = 1024, HELD_SIGNALS = 16 };
 
 struct proc;
 struct worker;
+struct signal_node;
+struct signal_frame;
 
 /* Whether a worker holds its processor; see hold.c.  Foreign kernel threads, which have none to lose, are OWNED. */
 enum hold { HOLD_OWNED, HOLD_REVOKING, HOLD_REVOKED, HOLD_NONE };
@@ -85,6 +93,7 @@ struct thread {
     struct thread *wait_prev;
     bool wait_queued;
     _Atomic uint32_t wake;       /* enum wake; leaves WAITING by park_claim() */
+    _Atomic uint32_t claim;      /* enum claim; back to NONE by the thread itself, at its next wait */
     uint64_t deadline;           /* ns, or NEVER */
     bool handoff;                /* it has lost once what it waited for: hand it over */
     bool granted;                /* it was handed over */
@@ -103,6 +112,7 @@ struct thread {
     int join_error;              /* own: why it did not become a joiner */
 
     /* Scheduling. */
+    _Atomic uint32_t special;    /* enum special, ored */
     _Atomic uint32_t slice_us;   /* 0: the program's */
     uint64_t used_ns;            /* of its worker, as are the next two; see preempt.c */
     uint64_t used_epoch;
@@ -114,6 +124,17 @@ struct thread {
     void *stack_top;
 
     struct once_frame *once;     /* own: the green_once() calls it is in */
+
+    /* Signals; see signal/signal.h.  One bit for each, the lowest for signal 1. */
+    _Atomic uint64_t sigmask;    /* own; others look */
+    _Atomic uint64_t sigpending; /* directed at it; written under the signal lock, as is the next */
+    struct signal_node *siginfos; /* of those pending, lowest number first */
+    uint64_t sigwaits;           /* guarded by the signal lock, as are the next two: what sigwait() waits for */
+    siginfo_t *siginfo;          /* where that is put */
+    struct thread *next_waiter;  /* of those in sigwait(), or in sigsuspend() */
+    struct signal_frame *frames; /* own: the handlers it is in, innermost first */
+    unsigned handled;            /* own: since it was last cleared, enum handled */
+    stack_t altstack;            /* own: what green_sigaltstack() set */
     char name[NAME_BYTES];       /* guarded by the table's lock */
 };
 
@@ -190,8 +211,9 @@ struct worker {
     _Atomic uint64_t switches;
     bool tick_blocked;           /* the kernel blocks the tick's signal here */
     volatile bool tick_pending;  /* a tick came at depth > 0 */
-    bool holds_signal;           /* held_info is a signal of the program's that waits for depth 0 */
-    siginfo_t held_info;
+    volatile unsigned held_first, held_end; /* signals that came at depth > 0, until somebody leaves the runtime */
+    siginfo_t held[HELD_SIGNALS];
+    sigset_t mask_before;        /* of a kernel thread whose `held` was full */
     bool own_safe;               /* its own context holds no lock: the program's handlers may run on it */
     bool spinning;               /* counted as looking for work */
     int tid;

@@ -10,6 +10,7 @@
 
 #include "core/runq.h"
 #include "core/sched.h"
+#include "core/signals.h"
 
 static struct thread *timer_thread(struct heap_node *node)
 {
@@ -112,23 +113,39 @@ void timers_move(struct proc *from, struct proc *to)
     lock_release(&from->timers_lock, RANK_TIMERS);
 }
 
+/* 0, EINTR when a handler has run, ENOMEM. */
 static int sleep_until(uint64_t deadline)
 {
     struct thread *self = enter();
+    enum handled handled = HANDLED_NONE;
 
     if (!self)
         return ENOMEM;
-    park_prepare(self, deadline);
-    park(self, NULL, RANK_QUEUE);
+    do {
+        park_prepare(self, deadline);
+        if (park(self, NULL, RANK_QUEUE) != WAKE_SIGNAL)
+            break;
+        handled = signal_interlude(self);
+    } while (handled == HANDLED_NONE);
     leave(self);
-    return 0;
+    return handled == HANDLED_NONE ? 0 : EINTR;
 }
 
-static int sleep_for(uint64_t ns)
+static uint64_t left_until(uint64_t deadline)
 {
     uint64_t now = clock_now();
 
-    return sleep_until(ns < NEVER - 1 - now ? now + ns : NEVER - 1);
+    return deadline > now ? deadline - now : 0;
+}
+
+/* The same for so long; what is left of it when it is interrupted, in ns, goes to *left. */
+static int sleep_for(uint64_t ns, uint64_t *left)
+{
+    uint64_t now = clock_now(), deadline = ns < NEVER - 1 - now ? now + ns : NEVER - 1;
+    int error = sleep_until(deadline);
+
+    *left = error ? left_until(deadline) : 0;
+    return error;
 }
 
 /* -1 and errno, as the older half of POSIX does it. */
@@ -141,21 +158,24 @@ static int with_errno(int error)
 
 unsigned green_sleep(unsigned seconds)
 {
-    sleep_for(seconds * NS_PER_SEC);
-    return 0;
+    uint64_t left;
+
+    sleep_for(seconds * NS_PER_SEC, &left);
+    return (unsigned)((left + NS_PER_SEC - 1) / NS_PER_SEC);
 }
 
 int green_usleep(unsigned microseconds)
 {
-    return with_errno(sleep_for(microseconds * NS_PER_US));
+    uint64_t left;
+
+    return with_errno(sleep_for(microseconds * NS_PER_US, &left));
 }
 
 int green_clock_nanosleep(clockid_t clock, int flags, const struct timespec *when, struct timespec *rem)
 {
-    uint64_t deadline;
+    uint64_t deadline, left;
     int error;
 
-    (void)rem;
     if (flags & TIMER_ABSTIME) {
         error = clock_deadline(clock, when, &deadline);
         return error ? error : sleep_until(deadline);
@@ -165,7 +185,10 @@ int green_clock_nanosleep(clockid_t clock, int flags, const struct timespec *whe
     error = clock_deadline(CLOCK_MONOTONIC, when, &deadline);
     if (error || when->tv_sec < 0)
         return EINVAL;
-    return sleep_for(deadline);
+    error = sleep_for(deadline, &left);
+    if (error == EINTR && rem)
+        *rem = clock_timespec(left);
+    return error;
 }
 
 int green_nanosleep(const struct timespec *duration, struct timespec *rem)

@@ -15,9 +15,9 @@
 #include "core/monitor.h"
 #include "core/observe.h"
 #include "core/pool.h"
-#include "core/program_signal.h"
 #include "core/runq.h"
 #include "core/sched.h"
+#include "core/signals.h"
 #include "core/switch.h"
 #include "core/tick.h"
 
@@ -94,6 +94,25 @@ void wake_for(struct proc *pushed_to)
     } else if (!pushed_to) {
         kick_unless_ticking();
     }
+}
+
+void own_safe_begin(struct worker *worker)
+{
+    for (;;) {
+        worker->own_safe = true;
+        compiler_barrier();
+        if (!signal_held(worker))
+            return;
+        worker->own_safe = false;
+        compiler_barrier();
+        signal_route_held(worker);
+    }
+}
+
+void own_safe_end(struct worker *worker)
+{
+    compiler_barrier();
+    worker->own_safe = false;
 }
 
 /*
@@ -183,22 +202,17 @@ static void retire(struct worker *worker)
     wake_for(NULL);
 }
 
-/* Sleep until woken or the deadline.  Nothing is locked or half done: the program's handlers may run here. */
+/* Sleep until woken or the deadline. */
 static void sleep_until(struct worker *worker, uint64_t deadline)
 {
-    siginfo_t held;
-
     worker->own.proc = NULL; /* a handler must not use it: it may be taken */
-    worker->own_safe = true;
-    compiler_barrier();
+    signal_route_held(worker); /* before there are more than it can hold */
     if (worker->tick_blocked)
         tick_unblock(worker);
-    if (program_signal_take(worker, &held))
-        program_signal_deliver(&held);
+    own_safe_begin(worker);
     while (atomic_load(&worker->wake) == 0 && (deadline == NEVER || clock_now() < deadline))
         futex_wait(&worker->wake, 0, deadline);
-    compiler_barrier();
-    worker->own_safe = false;
+    own_safe_end(worker);
 }
 
 /* Without a processor: sleep until given one. */
@@ -260,6 +274,7 @@ static struct thread *find_work(struct worker *worker)
         if (worker->tick_pending) {
             worker->tick_pending = false;
             tick_came(worker);
+            signal_route_held(worker);
         }
         timers_fire(proc);
         if ((next = choose_ready(proc)) || (next = steal(worker)))

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/signals.h"
 #include "sync/mutex.h"
 #include "sync/waitq.h"
 
@@ -81,6 +82,10 @@ static int wait_at_depth(struct thread *self, green_cond_t *cond, green_mutex_t 
     waitq_join(queue, self, deadline);
     unsigned count = mutex_release(self, mutex);
     error = waitq_park(queue, self, RANK_COND);
+    if (error == EINTR) { /* a wake-up without cause, as POSIX allows: no signal of the condition was taken */
+        signal_interlude(self);
+        error = 0;
+    }
     mutex_reacquire(self, mutex, count);
     return error;
 }

@@ -19,6 +19,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "core/signals.h"
 #include "sync/waitq.h"
 
 enum { LOCKED = 1, WAITERS = 2, SPINS = 100 };
@@ -91,6 +92,18 @@ static void forget_waiters_if_none(green_mutex_t *mutex)
     lock_release(&queue->lock, RANK_QUEUE);
 }
 
+/* A signal's handlers run, which may lock other mutexes; the wait goes on, where it was. */
+static void interlude(struct thread *self, green_mutex_t *mutex)
+{
+    bool handoff = self->handoff;
+
+    forget_waiters_if_none(mutex);
+    self->handoff = false;
+    signal_interlude(self);
+    self->handoff = handoff;
+    self->granted = false;
+}
+
 static int lock_slow(struct thread *self, green_mutex_t *mutex, uint64_t deadline)
 {
     struct waitq *queue = waitq_of(&mutex->__queue);
@@ -106,6 +119,11 @@ static int lock_slow(struct thread *self, green_mutex_t *mutex, uint64_t deadlin
             }
             waitq_join(queue, self, deadline);
             error = waitq_park(queue, self, RANK_QUEUE);
+            if (error == EINTR) {
+                interlude(self, mutex);
+                error = 0;
+                continue;
+            }
             if (error || self->granted)
                 break;
             self->handoff = true;

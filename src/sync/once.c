@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+#include "core/signals.h"
 #include "sync/waitq.h"
 
 enum { ONCE_NEW, ONCE_RUNNING, ONCE_DONE };
@@ -63,7 +64,8 @@ static bool begin_or_wait(green_once_t *once, struct thread *self)
         unsigned state = __atomic_load_n(&once->__state, __ATOMIC_ACQUIRE);
         if (state == ONCE_RUNNING) {
             waitq_join(queue, self, NEVER);
-            waitq_park(queue, self, RANK_QUEUE);
+            if (waitq_park(queue, self, RANK_QUEUE) == EINTR)
+                signal_interlude(self);
             continue;
         }
         if (state == ONCE_NEW)

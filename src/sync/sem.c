@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/signals.h"
 #include "sync/waitq.h"
 
 enum { WAITERS = 1, ONE = 2 };
@@ -79,14 +80,12 @@ static void forget_waiters_if_none(green_sem_t *sem)
     lock_release(&queue->lock, RANK_QUEUE);
 }
 
-static int wait_until(green_sem_t *sem, uint64_t deadline)
+/* Once: 0, ETIMEDOUT, or EINTR for a signal that has not been handled yet. */
+static int wait_once(struct thread *self, green_sem_t *sem, uint64_t deadline)
 {
     struct waitq *queue = waitq_of(&sem->__queue);
-    struct thread *self = enter();
     int error = 0;
 
-    if (!self)
-        return ENOMEM;
     lock_acquire(&queue->lock, RANK_QUEUE);
     if (take_or_announce(sem)) {
         lock_release(&queue->lock, RANK_QUEUE);
@@ -96,6 +95,19 @@ static int wait_until(green_sem_t *sem, uint64_t deadline)
     }
     if (error)
         forget_waiters_if_none(sem);
+    return error;
+}
+
+static int wait_until(green_sem_t *sem, uint64_t deadline)
+{
+    struct thread *self = enter();
+    int error;
+
+    if (!self)
+        return ENOMEM;
+    while ((error = wait_once(self, sem, deadline)) == EINTR)
+        if (signal_interlude(self) & HANDLED_INTERRUPT)
+            break;
     leave(self);
     return error;
 }

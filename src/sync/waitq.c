@@ -66,12 +66,14 @@ void waitq_join(struct waitq *queue, struct thread *self, uint64_t deadline)
 
 int waitq_park(struct waitq *queue, struct thread *self, enum lock_rank rank)
 {
-    if (park(self, &queue->lock, rank) == WAKE_READY)
+    enum wake wake = park(self, &queue->lock, rank);
+
+    if (wake == WAKE_READY)
         return 0;
     lock_acquire(&queue->lock, rank);
     waitq_remove(queue, self);
     lock_release(&queue->lock, rank);
-    return ETIMEDOUT;
+    return wake == WAKE_SIGNAL ? EINTR : ETIMEDOUT;
 }
 
 struct thread *waitq_claim_all(struct waitq *queue)

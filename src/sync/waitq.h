@@ -33,7 +33,10 @@ struct thread *waitq_claim_first(struct waitq *queue);
 /* Put the calling thread on the queue, whose lock is held: last, or first when `handoff` says that it has waited. */
 void waitq_join(struct waitq *queue, struct thread *self, uint64_t deadline);
 
-/* Park the calling thread, which is on the queue.  The lock is held, and is not afterwards.  0, or ETIMEDOUT: it is off. */
+/*
+ * Park the calling thread, which is on the queue.  The lock is held, and is not afterwards.  0, or ETIMEDOUT or EINTR:
+ * it is off; after EINTR, and without a lock, comes signal_interlude().
+ */
 int waitq_park(struct waitq *queue, struct thread *self, enum lock_rank rank);
 
 /*

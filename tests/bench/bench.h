@@ -59,6 +59,8 @@ void bench_tick(void);
 void bench_parked(void);
 void bench_skynet(void);
 void bench_fib(void);
+void bench_sigmask(void);
+void bench_signal(void);
 
 #ifdef __cplusplus
 }

@@ -13,6 +13,7 @@ static const struct row {
     {"yield", bench_yield},       {"create", bench_create}, {"mutex", bench_mutex},   {"pingpong", bench_pingpong},
     {"lateness", bench_lateness}, {"tick", bench_tick},     {"parked", bench_parked},
     {"skynet", bench_skynet},     {"fib", bench_fib},
+    {"sigmask", bench_sigmask},   {"signal", bench_signal},
 };
 
 int main(int argc, char **argv)
@@ -23,6 +24,6 @@ int main(int argc, char **argv)
             return 0;
         }
     }
-    fprintf(stderr, "usage: %s yield|create|mutex|pingpong|lateness|tick|parked|skynet|fib\n", argv[0]);
+    fprintf(stderr, "usage: %s yield|create|mutex|pingpong|lateness|tick|parked|skynet|fib|sigmask|signal\n", argv[0]);
     return 2;
 }

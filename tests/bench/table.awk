@@ -9,6 +9,7 @@
 BEGIN {
     row_count = split("yield create mutex pingpong late_p50 late_p99 late_beats tick_10ms tick_1ms tick_100us " \
         "park_bytes park_ns park_leave_ns park_count park_bytes_1m park_ns_1m park_leave_ns_1m park_count_1m " \
+        "sigmask signal_p50_2 signal_p99_2 " \
         "skynet_1 skynet_peak_1 fib_1 fib_peak_1 skynet_2 skynet_peak_2 fib_2 fib_peak_2", row_order, " ")
     peer_count = split("bare green nptl go go-channel boost", peer_order, " ")
 
@@ -35,6 +36,9 @@ BEGIN {
     title["skynet_2"] = "skynet on two processors"
     title["fib_2"] = "fib 30 on two processors"
     title["skynet_peak_1"] = title["fib_peak_1"] = title["skynet_peak_2"] = title["fib_peak_2"] = "its peak memory"
+    title["sigmask"] = "change of the signal mask"
+    title["signal_p50_2"] = "signal to another processor, p50"
+    title["signal_p99_2"] = "the same, p99"
 }
 
 {
@@ -126,6 +130,8 @@ function targets() {
     below("heartbeat p99 below 100 us", "late_p99", 100)
     below("tick overhead at 10 ms below 1 %", "tick_10ms", 1)
     below("tick overhead at 1 ms below 4 %", "tick_1ms", 4)
+    faster("signal mask at least 10x cheaper than NPTL's", "sigmask", "nptl", 10)
+    below("signal to another processor, p50 below 100 us", "signal_p50_2", 100)
     below("a parked thread below 12,000 bytes (100,000: 1.2 GB)", "park_bytes", 12000)
     faster("skynet at least 4x faster than Go's", "skynet_1", "go", 4)
     faster("skynet on two processors at least 4x faster than Go's", "skynet_2", "go", 4)

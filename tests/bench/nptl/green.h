@@ -7,12 +7,17 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <time.h>
 
 #define green_t pthread_t
 #define green_attr_t pthread_attr_t
 #define green_mutex_t pthread_mutex_t
 #define green_cond_t pthread_cond_t
+
+#define green_sigmask pthread_sigmask
+#define green_sigaction sigaction
+#define green_kill pthread_kill
 
 #define GREEN_MUTEX_INITIALIZER PTHREAD_MUTEX_INITIALIZER
 #define GREEN_COND_INITIALIZER PTHREAD_COND_INITIALIZER

@@ -1,0 +1,111 @@
+/*
+ * Signals, for each green thread as POSIX has them for each thread: a mask, a pending set, signals directed at it.
+ * Included by <green.h>.
+ *
+ * How to use it.  Where a POSIX program says pthread_sigmask, pthread_kill, sigaction, sigwait ..., put `green_` before
+ * the rest of the name.  Actions belong to the process: a signal that was ever given to green_sigaction(), or blocked
+ * or waited for by a green thread, is handled by the library from then on, and libc's own sigaction() and signal() for
+ * that signal mean the same table.  What is sent by kill(), by alarm(), by timers or by other processes finds a thread
+ * that does not block it: one that waits for it (green_sigwait) first, then one in green_sigsuspend, then the one that
+ * runs where it arrives, then one that is ready or parked, then one that runs elsewhere.  When all block it, it stays
+ * pending for the process.
+ *
+ * Handlers run on the thread's own stack, or on its alternate one, and may be preempted.  They may call what is marked
+ * so.  A parked thread is woken for its handler: green_sem_wait and its kin then fail with EINTR, unless the action
+ * has SA_RESTART; sleeping, green_sigsuspend, green_sigwaitinfo and green_sigtimedwait always do; a condition
+ * variable's wait returns 0; everything else goes on waiting.
+ *
+ * What differs from POSIX threads.  pthread_sigmask() and sigprocmask() still change the kernel's mask of the worker
+ * and are to be avoided.  SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP and SIGSYS are blocked against green_kill and its
+ * kin only.  An executed program inherits the mask, but nothing that is pending.  Real-time signals that come from the
+ * kernel while several workers run may change places; those sent by green_sigqueue() do not.
+ *
+ * Conventions as in <green.h>.
+ */
+#ifndef GREEN_SIGNAL_H
+#define GREEN_SIGNAL_H
+
+#include <signal.h>
+
+#include <green.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * A flag for sa_flags: the handler runs as a thread of its own, out of a few that are kept ready, and the thread that
+ * the signal is for goes on.  So it may call everything, and may lock a mutex that the interrupted thread holds.
+ * Several such handlers may run at once, of the same signal, too.  Every signal is blocked in it.
+ */
+#define GREEN_SA_THREAD 0x00100000
+
+/*
+ * The calling thread's mask.  No system call but the first time that a signal is blocked.  A signal that this opens
+ * and that is pending is handled before the call returns.  A new thread has its creator's mask.  Does not block.
+ * Signal handler: yes.  Source: pthread_sigmask.  EINVAL: how is none of SIG_BLOCK, SIG_UNBLOCK, SIG_SETMASK.
+ */
+GREEN_API int green_sigmask(int how, const sigset_t *set, sigset_t *old);
+
+/*
+ * What the process does on a signal: SA_SIGINFO, SA_RESTART, SA_RESETHAND, SA_NODEFER, SA_ONSTACK, SA_NOCLDSTOP,
+ * SA_NOCLDWAIT, GREEN_SA_THREAD and sa_mask.  Does not block.  Signal handler: yes, but not with GREEN_SA_THREAD.
+ * Returns -1 and sets errno.  Source: sigaction.
+ *   EINVAL  no such signal, or SIGKILL, SIGSTOP
+ *   EAGAIN, ENOMEM  the threads for GREEN_SA_THREAD could not be made
+ */
+GREEN_API int green_sigaction(int signal_number, const struct sigaction *action, struct sigaction *old);
+
+/*
+ * Send a signal to a thread, and a value with it.  0 as a signal only asks whether the thread is there.  Standard
+ * signals that are pending there already are not sent again.  To the caller itself: handled before the call returns,
+ * unless blocked.  Do not block.  Signal handler: yes.  Source: pthread_kill, pthread_sigqueue, raise.
+ *   ESRCH   no such thread, or no longer
+ *   EINVAL  no such signal
+ *   EAGAIN  a real-time signal, and as many as RLIMIT_SIGPENDING says are pending
+ */
+GREEN_API int green_kill(green_t thread, int signal_number);
+GREEN_API int green_sigqueue_np(green_t thread, int signal_number, const union sigval value);
+GREEN_API int green_raise(int signal_number);
+
+/*
+ * Send a signal and a value to a process, this or another.  Does not block.  Signal handler: yes.  Returns -1 and sets
+ * errno: EAGAIN as above, EINVAL, EPERM, ESRCH.  Source: sigqueue.
+ */
+GREEN_API int green_sigqueue(pid_t pid, int signal_number, const union sigval value);
+
+/* What is pending and blocked, for the thread and for the process.  Signal handler: yes.  Source: sigpending. */
+GREEN_API int green_sigpending(sigset_t *set);
+
+/*
+ * Take a signal of the set, which should be blocked; wait for one if none is pending.  Blocks.  Signal handler: no.
+ * green_sigwait returns an error number and goes on waiting after a handler has run; the others return the signal's
+ * number, or -1 and set errno.  Source: sigwait, sigwaitinfo, sigtimedwait.
+ *   EAGAIN  the time is up
+ *   EINTR   a handler has run
+ *   EINVAL  a time that is none, a null pointer
+ */
+GREEN_API int green_sigwait(const sigset_t *set, int *signal_number);
+GREEN_API int green_sigwaitinfo(const sigset_t *set, siginfo_t *info);
+GREEN_API int green_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *duration);
+
+/*
+ * Put another mask in place, wait until a handler has run, and put the old one back.  Blocks.  Signal handler: no.
+ * Always -1 with errno EINTR.  Source: sigsuspend.
+ */
+GREEN_API int green_sigsuspend(const sigset_t *mask);
+
+/*
+ * The stack on which the calling thread runs handlers with SA_ONSTACK.  A new thread has none.  Does not block.
+ * Signal handler: yes.  Returns -1 and sets errno.  Source: sigaltstack.
+ *   EPERM   the thread is on it
+ *   EINVAL  flags other than SS_DISABLE
+ *   ENOMEM  it is too small for a signal's frame
+ */
+GREEN_API int green_sigaltstack(const stack_t *stack, stack_t *old);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
