@@ -205,8 +205,9 @@ GREEN_API int green_join(green_t thread, void **result);
 GREEN_API int green_detach(green_t thread);
 
 /*
- * End the calling thread with a result.  thread_local and pthread_key destructors run first.  When the last thread
- * ends the process exits with status 0.  Signal handler: no.  Source: pthread_exit.
+ * End the calling thread with a result.  thread_local and pthread_key destructors run first; cleanup handlers and the
+ * stack's C++ destructors do on bound threads only.  When the last thread ends, the process exits with status 0.  Signal
+ * handler: no.  Source: pthread_exit.
  */
 GREEN_API void green_exit(void *result) __attribute__((noreturn));
 

@@ -162,6 +162,23 @@ static bool attr_asks_kernel(const green_attr_t *attr)
     return attr->__inherit_sched == GREEN_EXPLICIT_SCHED || attr->__has_cpus;
 }
 
+/*
+ * Enter, and before there is a second thread start what several need.  Not once it is ready: the creator could lose
+ * its processor to it inside pthread_create(), and it might wait in the kernel for a lock that this holds, unseen by
+ * the monitor that is only being made.
+ */
+static struct thread *enter_to_create(void)
+{
+    struct thread *self = enter();
+
+    if (likely(!self || !atomic_load_explicit(&procs_missing, memory_order_relaxed)))
+        return self;
+    leave(self);
+    if (procs_complete() != 0) /* threads run on the processors there are */
+        atomic_store(&procs_missing, false);
+    return enter();
+}
+
 int green_create(green_t *id, const green_attr_t *attr, void *(*start)(void *), void *arg)
 {
     int error;
@@ -172,7 +189,7 @@ int green_create(green_t *id, const green_attr_t *attr, void *(*start)(void *), 
         return bound_create(id, attr, start, arg);
     if (unlikely(attr && attr_asks_kernel(attr)))
         return ENOTSUP;
-    struct thread *self = enter();
+    struct thread *self = enter_to_create();
     if (!self)
         return ENOMEM;
     unsigned class = attr ? stack_class(attr->__stack_bytes) : settings.class;
@@ -190,9 +207,6 @@ int green_create(green_t *id, const green_attr_t *attr, void *(*start)(void *), 
     thread_created(self);
     ready(self, thread);
     leave(self);
-    if (unlikely(atomic_load_explicit(&procs_missing, memory_order_relaxed)))
-        if (procs_complete() != 0) /* threads run on the processors there are */
-            atomic_store(&procs_missing, false);
     return 0;
 }
 
