@@ -1,20 +1,15 @@
 /*
- * The life of a thread: create, exit, join, detach.
- *
- * One word says how a life ends: its generation, and joinable, detached, exited, joined (exited, and its joiner
- * knows), free, or the index of its joiner.  All change it by compare and swap, so a stale id never reaches a later
- * life in the same structure, and a joiner that backs out is not woken as well.
+ * The life of a thread: create and exit.  Joining is join.c; life.h has the word that both change.
  *
  * A thread that ends is announced from off its stack: only then may its joiner release it.  When the joiner already
- * waits, the ending thread switches straight to it, and has left its stack by the time the joiner runs.  A joiner,
- * too, enters itself from off its own stack: from then on it may be resumed.  When its target has not started, the
- * joiner switches straight to that one (runq.h says why), which cannot end before it has entered the joiner.
+ * waits, the ending thread switches straight to it, and has left its stack by the time the joiner runs.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/annotate.h"
+#include "core/life.h"
 #include "core/pool.h"
 #include "core/sched.h"
 #include "core/signals.h"
@@ -27,21 +22,6 @@
 static _Atomic uint64_t created_outside;
 static _Atomic uint64_t exited_outside;
 static _Atomic bool main_exited;
-
-static uint64_t life_of(const struct thread *thread)
-{
-    return atomic_load_explicit(&thread->life, memory_order_acquire);
-}
-
-static uint64_t life_with(uint64_t life, uint32_t low)
-{
-    return (life & ~UINT64_C(0xffffffff)) | low;
-}
-
-static bool life_change(struct thread *thread, uint64_t *life, uint32_t low)
-{
-    return atomic_compare_exchange_strong(&thread->life, life, life_with(*life, low));
-}
 
 void life_begin(struct thread *thread, bool detached)
 {
@@ -215,7 +195,7 @@ void life_end(struct thread *thread)
     atomic_store_explicit(&thread->life, life_with(life_of(thread), LIFE_FREE), memory_order_release);
 }
 
-static void release(struct proc *proc, struct thread *thread)
+void life_release(struct proc *proc, struct thread *thread)
 {
     life_end(thread);
     if (thread->bound)
@@ -236,7 +216,7 @@ static void after_exit(struct thread *left, void *arg)
     for (;;) {
         uint32_t low = (uint32_t)life;
         if (low == LIFE_DETACHED) {
-            release(left->worker->proc, left);
+            life_release(left->worker->proc, left);
             return;
         }
         if (low == LIFE_JOINED) /* by a joiner that a signal has: see claim_joiner() */
@@ -313,182 +293,6 @@ void green_exit(void *result)
     exit_process_if_last(self);
     switch_to(self, choose(self->worker), after_exit, NULL);
     __builtin_unreachable();
-}
-
-/*
- * Two threads that join each other: whoever sees both entries takes back that of the one with the higher index, in a
- * word that both would change, so just one of them is told.  True when it is the joiner itself.
- */
-static bool backs_out(struct thread *target, struct thread *joiner)
-{
-    uint64_t of_target = life_of(target), of_joiner = life_of(joiner);
-
-    if ((uint32_t)of_target != joiner->index || (uint32_t)of_joiner != target->index)
-        return false;
-    if (joiner->index > target->index)
-        return life_change(target, &of_target, LIFE_JOINABLE);
-    if (life_change(joiner, &of_joiner, LIFE_JOINABLE)) {
-        target->join_error = EDEADLK;
-        if (park_claim(target, WAKE_READY))
-            ready(self_thread, target);
-    }
-    return false;
-}
-
-/* Become the joiner of `target`, whom join_id names: 0, EALREADY when it has ended, ESRCH, EDEADLK or EINVAL. */
-static int life_join(struct thread *target, struct thread *joiner)
-{
-    uint64_t life = life_of(target);
-
-    for (;;) {
-        uint32_t low = (uint32_t)life;
-        if (life >> 32 != joiner->join_id >> 32)
-            return ESRCH;
-        if (low != LIFE_JOINABLE && low != LIFE_EXITED)
-            return EINVAL;
-        if (!life_change(target, &life, low == LIFE_EXITED ? LIFE_JOINED : joiner->index))
-            continue;
-        if (low == LIFE_EXITED)
-            return EALREADY;
-        return backs_out(target, joiner) ? EDEADLK : 0;
-    }
-}
-
-/* Its target may end, and wake it, from life_join() on; a signal may take it once `wake` says that it waits. */
-static void after_join(struct thread *left, void *arg)
-{
-    struct thread *target = arg;
-    uint32_t none = WAKE_NONE;
-
-    int error = life_join(target, left);
-
-    if (error) { /* else it may run already */
-        left->join_error = error;
-        park_claim(left, WAKE_READY);
-        ready(self_thread, left);
-        return;
-    }
-    atomic_compare_exchange_strong(&left->wake, &none, WAKE_WAITING);
-    compiler_barrier();
-    if (unlikely(signal_marked(left)))
-        signal_found_parked(left);
-}
-
-static enum wake join_park_foreign(struct thread *self, struct thread *target)
-{
-    park_prepare(self, NEVER);
-    int error = life_join(target, self);
-
-    if (!error)
-        return foreign_park(self, NULL, RANK_QUEUE);
-    self->join_error = error;
-    return WAKE_READY;
-}
-
-/* Once, until the target has ended or a signal comes.  An ended one is never waited for. */
-static enum wake join_park(struct thread *self, struct thread *target)
-{
-    if ((uint32_t)life_of(target) == LIFE_EXITED || self->kind == THREAD_FOREIGN)
-        return join_park_foreign(self, target);
-    self->deadline = NEVER; /* as park_prepare() does, but that `wake` follows in after_join() */
-    atomic_store_explicit(&self->claim, CLAIM_NONE, memory_order_relaxed);
-    atomic_store_explicit(&self->wake, WAKE_NONE, memory_order_release);
-    atomic_store_explicit(&self->state, THREAD_PARKED, memory_order_relaxed);
-    switch_to(self, choose_target(self->worker, target), after_join, target);
-    return park_outcome(self);
-}
-
-/*
- * A signal has interrupted the wait: take the joiner's entry back, so that no end of the target wakes a thread that
- * runs handlers.  False when it was too late, and the wait is over; the target is off its stack then.
- */
-static bool join_take_back(struct thread *self, struct thread *target)
-{
-    uint64_t life = life_of(target);
-
-    while ((uint32_t)life == self->index)
-        if (life_change(target, &life, LIFE_JOINABLE))
-            return true;
-    if ((uint32_t)life != LIFE_JOINED)
-        return true; /* somebody else has, for a deadlock: then it is found again */
-    while (atomic_load_explicit(&target->state, memory_order_acquire) != THREAD_EXITED) {
-        leave(self);
-        green_yield();
-        enter();
-    }
-    return false;
-}
-
-/* Wait until the target has ended: 0, ESRCH, EINVAL or EDEADLK. */
-static int join_wait(struct thread *self, struct thread *target)
-{
-    self->join_error = 0;
-    while (join_park(self, target) == WAKE_SIGNAL && join_take_back(self, target)) {
-        green_t join_id = self->join_id;
-        signal_interlude(self); /* whose handlers may join others */
-        self->join_id = join_id;
-        self->join_error = 0;
-    }
-    return self->join_error == EALREADY ? 0 : self->join_error;
-}
-
-static int join(struct thread *self, green_t id, void **result)
-{
-    struct thread *target = table_find(id);
-
-    if (!target)
-        return ESRCH;
-    if (target == self)
-        return EDEADLK;
-    self->join_id = id;
-    int error = join_wait(self, target);
-    if (error)
-        return error;
-    if (result)
-        *result = target->result;
-    release(self->worker->proc, target);
-    return 0;
-}
-
-int green_join(green_t id, void **result)
-{
-    struct thread *self = enter();
-
-    if (!self)
-        return ENOMEM;
-    int error = join(self, id, result);
-    leave(self);
-    return error;
-}
-
-static int detach(struct thread *self, struct thread *target, green_t id)
-{
-    uint64_t life = life_of(target);
-
-    for (;;) {
-        uint32_t low = (uint32_t)life;
-        if (life >> 32 != id >> 32)
-            return ESRCH;
-        if (low != LIFE_JOINABLE && low != LIFE_EXITED)
-            return EINVAL;
-        if (!life_change(target, &life, LIFE_DETACHED))
-            continue;
-        if (low == LIFE_EXITED)
-            release(self->worker->proc, target);
-        return 0;
-    }
-}
-
-int green_detach(green_t id)
-{
-    struct thread *self = enter();
-
-    if (!self)
-        return ENOMEM;
-    struct thread *target = table_find(id);
-    int error = target ? detach(self, target, id) : ESRCH;
-    leave(self);
-    return error;
 }
 
 green_t green_self(void)
