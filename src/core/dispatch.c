@@ -177,22 +177,36 @@ void after_requeue(struct thread *left, void *arg)
     runq_push(left->worker->proc, left);
 }
 
+static __attribute__((noinline)) void yield_specially(struct thread *self, struct proc *proc)
+{
+    struct thread *next = choose_ready(proc);
+
+    if (!next && atomic_load_explicit(&proc->retired, memory_order_relaxed))
+        next = &self->worker->own;
+    if (next)
+        switch_to(self, next, after_requeue, NULL);
+}
+
 /*
  * With one processor nobody else takes from its queue, so the thread may queue itself while it still stands on its
  * stack, and nothing is left to be done after the switch.
  */
-static inline void yield_to(struct thread *self, struct thread *next)
+static inline void yield(struct thread *self, struct proc *proc)
 {
-    struct worker *worker = self->worker;
+    const uint32_t until = atomic_load_explicit(&proc->until_global, memory_order_relaxed) - 1;
+    struct thread *next;
 
-    if (sched_shared) {
-        switch_to(self, next, after_requeue, NULL);
+    if (unlikely(sched_shared || until == 0 || atomic_load_explicit(&proc->attention, memory_order_relaxed) ||
+                 atomic_load_explicit(&proc->runnext, memory_order_relaxed) ||
+                 !runq_rotate(proc, self, &next))) {
+        yield_specially(self, proc);
         return;
     }
+    atomic_store_explicit(&proc->until_global, until, memory_order_relaxed);
+    proc->slice_unknown = true;
     atomic_store_explicit(&self->state, THREAD_READY, memory_order_relaxed);
-    runq_push(self->proc, self);
-    worker->after = NULL;
-    switch_now(self, worker, next);
+    self->worker->after = NULL;
+    switch_now(self, self->worker, next);
 }
 
 int green_yield(void)
@@ -202,13 +216,8 @@ int green_yield(void)
     if (unlikely(!self))
         return 0;
     struct proc *proc = self->proc;
-    if (likely(proc != NULL)) {
-        struct thread *next = choose_now(proc);
-        if (unlikely(!next) && atomic_load_explicit(&proc->retired, memory_order_relaxed))
-            next = &self->worker->own;
-        if (next)
-            yield_to(self, next);
-    }
+    if (likely(proc != NULL))
+        yield(self, proc);
     leave(self);
     if (unlikely(!proc)) /* the kernel's scheduler runs it */
         sched_yield();

@@ -86,6 +86,21 @@ static inline struct thread *runq_pop(struct proc *proc)
     }
 }
 
+/* Both at once, where nobody else takes: false, and nothing done, when the ring is empty or somebody is unborn. */
+static inline bool runq_rotate(struct proc *proc, struct thread *last, struct thread **first)
+{
+    const uint32_t head = atomic_load_explicit(&proc->head, memory_order_relaxed);
+    const uint32_t tail = atomic_load_explicit(&proc->tail, memory_order_relaxed);
+
+    if (unlikely(head == tail || atomic_load_explicit(&proc->unborn_first, memory_order_relaxed)))
+        return false;
+    *first = ring_at(proc, head);
+    ring_put(proc, tail, last);
+    atomic_store_explicit(&proc->head, head + 1, memory_order_relaxed);
+    atomic_store_explicit(&proc->tail, tail + 1, memory_order_relaxed);
+    return true;
+}
+
 static inline struct thread *exchange_next(struct proc *proc, struct thread *thread)
 {
     struct thread *old = atomic_load_explicit(&proc->runnext, memory_order_relaxed);

@@ -70,8 +70,7 @@ enum hold { HOLD_OWNED, HOLD_REVOKING, HOLD_REVOKED, HOLD_NONE };
 
 struct thread {
     struct arch_context context; /* complete while nobody runs it */
-    struct worker *worker;       /* set by the dispatcher before the switch, as is the next */
-    struct proc *proc;           /* its worker's while it runs: a load less on the way to the next thread */
+    struct worker *worker;       /* set by the dispatcher before the switch, as is proc */
     int depth;                   /* own */
     bool in_tick;                /* own: stands in the tick's handler */
     bool blocking;               /* own: between green_blocking_enter() and leave() */
@@ -83,6 +82,7 @@ struct thread {
     uint8_t class;               /* of its stack, constant */
     _Atomic uint8_t state;
 
+    struct proc *proc;           /* its worker's while it runs: a load less on the way to the next thread */
     struct thread *next;         /* link of a run queue, a bucket or the pool */
     struct thread *prev;         /* in a processor's list of unborn ones; guarded by its lock, as are the next two */
     struct proc *_Atomic unborn_at; /* whose list that is; NULL: it is on none */
