@@ -155,8 +155,8 @@ struct thread *choose_target(struct worker *worker, struct thread *target)
     struct proc *proc = worker->proc;
     uint32_t until = atomic_load_explicit(&proc->until_global, memory_order_relaxed) - 1;
 
-    if (atomic_load_explicit(&proc->retired, memory_order_relaxed) || proc->woken.head ||
-        (until == 0 && global_count() > 0) || !runq_take_unborn(target))
+    if (unlikely(atomic_load_explicit(&proc->retired, memory_order_relaxed) || proc->woken.head ||
+                 (until == 0 && global_count() > 0)) || !runq_take_target(proc, target))
         return choose(worker);
     atomic_store_explicit(&proc->until_global, until ? until : GLOBAL_EVERY, memory_order_relaxed);
     if (until == 0)

@@ -52,11 +52,26 @@ static int life_join(struct thread *target, struct thread *joiner)
     }
 }
 
-/* Its target may end, and wake it, from life_join() on; a signal may take it once `wake` says that it waits. */
+/*
+ * Its target may end, and wake it, from life_join() on; a signal may take it once `wake` says that it waits.  Where
+ * only one processor runs threads the target cannot end before we are done.
+ */
+static void join_waits(struct thread *joiner, const struct thread *target)
+{
+    uint32_t none = WAKE_NONE;
+
+    if (likely(!sched_shared && target->kind == THREAD_MULTIPLEXED))
+        atomic_store_explicit(&joiner->wake, WAKE_WAITING, memory_order_release);
+    else
+        atomic_compare_exchange_strong(&joiner->wake, &none, WAKE_WAITING);
+    compiler_barrier();
+    if (unlikely(signal_marked(joiner)))
+        signal_found_parked(joiner);
+}
+
 static void after_join(struct thread *left, void *arg)
 {
     struct thread *target = arg;
-    uint32_t none = WAKE_NONE;
 
     int error = life_join(target, left);
 
@@ -66,10 +81,7 @@ static void after_join(struct thread *left, void *arg)
         ready(self_thread, left);
         return;
     }
-    atomic_compare_exchange_strong(&left->wake, &none, WAKE_WAITING);
-    compiler_barrier();
-    if (unlikely(signal_marked(left)))
-        signal_found_parked(left);
+    join_waits(left, target);
 }
 
 static enum wake join_park_foreign(struct thread *self, struct thread *target)

@@ -120,7 +120,6 @@ static void prepare(struct thread *thread, const green_attr_t *attr, void *(*sta
         tls_refresh(tp);
     }
     *(struct thread **)tls_translate(tp, &self_thread) = thread;
-    *(int *)tls_translate(tp, &errno) = 0;
     thread->depth = 1;
     thread->unborn = true;
     thread->kind = THREAD_MULTIPLEXED;

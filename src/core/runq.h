@@ -111,11 +111,22 @@ static inline struct thread *exchange_next(struct proc *proc, struct thread *thr
     return old;
 }
 
+/* Take an unborn thread out of the line it stands in; false when it is in none. */
+bool runq_take_unborn(struct thread *thread);
+
 static inline struct thread *runq_take_next(struct proc *proc)
 {
     if (!atomic_load_explicit(&proc->runnext, memory_order_relaxed))
         return NULL;
     return exchange_next(proc, NULL);
+}
+
+/* Take a thread that is in runnext, or that is unborn and stands in line.  False when it is neither. */
+static inline bool runq_take_target(struct proc *proc, struct thread *target)
+{
+    if (atomic_load_explicit(&proc->runnext, memory_order_relaxed) == target)
+        return exchange_next(proc, NULL) != NULL; /* else it was stolen */
+    return runq_take_unborn(target);
 }
 
 /* Nobody stands in line. */
@@ -133,8 +144,6 @@ static inline bool runq_empty(const struct proc *proc)
 
 /* NULL to leave runnext empty. */
 void runq_push_next(struct proc *proc, struct thread *thread);
-/* Take an unborn thread out of the line it stands in; false when it is in none. */
-bool runq_take_unborn(struct thread *thread);
 /* Take half of another's line; one of them is returned, the rest is in the thief's. */
 struct thread *runq_steal(struct proc *thief, struct proc *victim, bool next_too);
 void run_list_append(struct run_list *list, struct thread *thread);

@@ -57,7 +57,7 @@ static inline bool hold_keep(struct worker *worker)
            atomic_compare_exchange_strong(&worker->hold, &revoking, HOLD_OWNED) || revoking == HOLD_OWNED;
 }
 
-static inline struct thread *enter(void)
+static inline __attribute__((always_inline)) struct thread *enter(void)
 {
     struct thread *self = self_thread;
 

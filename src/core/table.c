@@ -12,9 +12,7 @@
 
 #include "core/sched.h"
 
-enum { CHUNK = 256, CHUNKS = 65536 }; /* 16,777,216 threads */
-
-static struct thread *_Atomic chunks[CHUNKS];
+struct thread *_Atomic table_chunks[TABLE_CHUNKS];
 static _Atomic uint32_t used;
 static struct lock table_lock;
 
@@ -23,19 +21,14 @@ uint32_t table_count(void)
     return atomic_load_explicit(&used, memory_order_acquire);
 }
 
-struct thread *table_at(uint32_t index)
-{
-    return atomic_load_explicit(&chunks[index / CHUNK], memory_order_acquire) + index % CHUNK;
-}
-
 static struct thread *new_chunk(uint32_t index)
 {
-    void *chunk = mmap(NULL, CHUNK * sizeof(struct thread), PROT_READ | PROT_WRITE,
+    void *chunk = mmap(NULL, TABLE_CHUNK * sizeof(struct thread), PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (chunk == MAP_FAILED)
         return NULL;
-    atomic_store_explicit(&chunks[index / CHUNK], chunk, memory_order_release);
+    atomic_store_explicit(&table_chunks[index / TABLE_CHUNK], chunk, memory_order_release);
     return chunk;
 }
 
@@ -45,9 +38,9 @@ struct thread *table_new(int *error)
 
     lock_acquire(&table_lock, RANK_TABLE);
     uint32_t index = atomic_load(&used);
-    if (index == (uint32_t)CHUNK * CHUNKS) {
+    if (index == (uint32_t)TABLE_CHUNK * TABLE_CHUNKS) {
         *error = EAGAIN;
-    } else if (index % CHUNK == 0 && !atomic_load(&chunks[index / CHUNK]) && !new_chunk(index)) {
+    } else if (index % TABLE_CHUNK == 0 && !atomic_load(&table_chunks[index / TABLE_CHUNK]) && !new_chunk(index)) {
         *error = ENOMEM;
     } else {
         thread = table_at(index);

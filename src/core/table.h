@@ -10,7 +10,14 @@ struct thread *table_new(int *error);
 /* The living thread of that id, or the ended one that nobody has joined; NULL when there is none. */
 struct thread *table_find(green_t id);
 
-struct thread *table_at(uint32_t index);
+enum { TABLE_CHUNK = 256, TABLE_CHUNKS = 65536 }; /* 16,777,216 threads */
+extern struct thread *_Atomic table_chunks[TABLE_CHUNKS];
+
+static inline struct thread *table_at(uint32_t index)
+{
+    return atomic_load_explicit(&table_chunks[index / TABLE_CHUNK], memory_order_acquire) + index % TABLE_CHUNK;
+}
+
 uint32_t table_count(void);
 
 /* In the child of a fork: nobody holds the table's lock. */

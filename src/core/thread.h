@@ -252,7 +252,7 @@ struct worker {
 extern __thread struct thread *self_thread __attribute__((tls_model("initial-exec")));
 
 /* Add to a counter that only its owner writes. */
-static inline void count_up(_Atomic uint64_t *counter)
+static inline __attribute__((always_inline)) void count_up(_Atomic uint64_t *counter)
 {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
 }

@@ -27,6 +27,7 @@ bool arch_fast_tls;
 static int (*provider_create)(const struct stack *, void **);
 static _Atomic(struct tls_block *) blocks;
 static void (*call_tls_dtors)(void);
+static ptrdiff_t errno_offset; /* from the thread pointer */
 
 struct tls_block *tls_blocks(void)
 {
@@ -59,11 +60,6 @@ int tls_create(const struct stack *stack, void **tp, void **top)
     return 0;
 }
 
-void *tls_translate(void *tp, void *own)
-{
-    return (char *)tp + ((char *)own - (char *)arch_thread_pointer());
-}
-
 /* Points ctype at the locale, as libc's thread start does. */
 void tls_first_run(void)
 {
@@ -73,6 +69,7 @@ void tls_first_run(void)
 void tls_refresh(void *tp)
 {
     tls_modules_refresh(tp);
+    *(int *)((char *)tp + errno_offset) = 0;
 }
 
 void tls_run_destructors(void)
@@ -147,6 +144,7 @@ int tls_init(enum tls_choice choice)
     if (error)
         return error;
     call_tls_dtors = (void (*)(void))dlsym(RTLD_DEFAULT, "__call_tls_dtors");
+    errno_offset = (char *)&errno - (char *)arch_thread_pointer();
     tls_keys_init();
     error = tls_modules_init();
     if (error)

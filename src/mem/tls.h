@@ -23,6 +23,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <arch.h>
+
 #include "mem/stack.h"
 
 enum tls_choice { TLS_AUTO, TLS_ALLOCATE, TLS_DONOR };
@@ -39,12 +41,15 @@ size_t tls_bytes(void);
 int tls_create(const struct stack *stack, void **tp, void **top);
 
 /* The address in another block of an initial-exec variable, given its address in the caller's. */
-void *tls_translate(void *tp, void *own);
+static inline void *tls_translate(void *tp, void *own)
+{
+    return (char *)tp + ((char *)own - (char *)arch_thread_pointer());
+}
 
 /* On a fresh block, by the thread that runs on it, first of all. */
 void tls_first_run(void);
 
-/* Give a block that a thread has left the initial values of the application's static variables. */
+/* Give a block that a thread has left the initial values of errno and of the application's static variables. */
 void tls_refresh(void *tp);
 
 /* The calling thread ends: run thread_local and pthread_key destructors, free dynamic blocks.  At depth 0. */

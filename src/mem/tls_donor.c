@@ -41,6 +41,7 @@ static void *donate(void *arg)
         int tid = tls_unique_tid();
         memcpy(tp + tls_layout.tid, &tid, sizeof tid);
     }
+    errno = 0;
     donation->tp = tp;
     arch_leave_kernel_thread((uint32_t *)&donation->done);
 }
