@@ -30,6 +30,7 @@ extern bool arch_fast_tls;
  *                                                below top when first switched to, with the floating-point control
  *                                                words of the caller.  entry() must not return.  Unwinders and
  *                                                debuggers find the end of the stack above it, at arch_start.
+ *   arch_call_last(function, argument)           call a function that never returns and ends in a switch
  *   arch_pause()                                 the spin loop hint
  *   arch_thread_pointer()                        the thread-local storage base
  *   arch_ucontext_sp(ucontext)                   the stack pointer a signal interrupted

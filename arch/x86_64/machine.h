@@ -89,6 +89,22 @@ static inline void arch_context_init(struct arch_context *context, void *top, vo
     __asm__ volatile("stmxcsr %0\n\tfnstcw %1" : "=m"(context->mxcsr), "=m"(context->x87_control));
 }
 
+/*
+ * The CPU predicts that a `ret` goes back to the latest call that has not returned.  One that never returns would make
+ * it mispredict the next return of the thread that is switched to: a twentieth of the cost of create and join.
+ */
+static inline __attribute__((always_inline, noreturn)) void arch_call_last(void (*function)(void *), void *argument)
+{
+    __asm__ volatile("leaq    1f(%%rip), %%rax\n\t"
+                     "pushq   %%rax\n\t"
+                     "jmp     *%0\n"
+                     "1:\tud2"
+                     :
+                     : "r"(function), "D"(argument)
+                     : "rax", "memory");
+    __builtin_unreachable();
+}
+
 static inline void arch_pause(void)
 {
     __builtin_ia32_pause();

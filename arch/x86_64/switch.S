@@ -22,7 +22,10 @@
 9:
         .endm
 
-/* The first code of a thread, its entry in rbp.  Its return address is undefined: here unwinding ends. */
+/*
+ * The first code of a thread, its entry in rbp.  Its return address is undefined: here unwinding ends.  The entry never
+ * returns, and is not called: see arch_call_last().
+ */
         .globl  arch_start
         .hidden arch_start
         .type   arch_start, @function
@@ -31,8 +34,10 @@ arch_start:
         .cfi_undefined %rip
         movq    %rbp, %rax
         xorl    %ebp, %ebp
-        call    *%rax
-        hlt
+        leaq    1f(%rip), %rcx
+        pushq   %rcx
+        jmp     *%rax
+1:      hlt
         .cfi_endproc
         .size   arch_start, . - arch_start
 

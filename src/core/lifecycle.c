@@ -92,7 +92,7 @@ static void thread_main(void)
         tls_first_run();
     }
     leave(self);
-    green_exit(self->start(self->arg));
+    arch_call_last(green_exit, self->start(self->arg));
 }
 
 void thread_init(struct thread *thread, const green_attr_t *attr, void *(*start)(void *), void *arg)
