@@ -69,7 +69,7 @@ struct signal_frame;
 enum hold { HOLD_OWNED, HOLD_REVOKING, HOLD_REVOKED, HOLD_NONE };
 
 struct thread {
-    struct arch_context context; /* complete while nobody runs it */
+    struct arch_context context CACHE_ALIGNED; /* complete while nobody runs it */
     struct worker *worker;       /* set by the dispatcher before the switch, as is proc */
     int depth;                   /* own */
     bool in_tick;                /* own: stands in the tick's handler */
@@ -83,6 +83,7 @@ struct thread {
     _Atomic uint8_t state;
 
     struct proc *proc;           /* its worker's while it runs: a load less on the way to the next thread */
+    _Atomic uint32_t special;    /* enum special, ored */
     struct thread *next;         /* link of a run queue, a bucket or the pool */
     struct thread *prev;         /* in a processor's list of unborn ones; guarded by its lock, as are the next two */
     struct proc *_Atomic unborn_at; /* whose list that is; NULL: it is on none */
@@ -112,7 +113,6 @@ struct thread {
     int join_error;              /* own: why it did not become a joiner */
 
     /* Scheduling. */
-    _Atomic uint32_t special;    /* enum special, ored */
     _Atomic uint32_t slice_us;   /* 0: the program's */
     uint64_t used_ns;            /* of its worker, as are the next two; see preempt.c */
     uint64_t used_epoch;
