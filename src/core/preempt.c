@@ -1,5 +1,5 @@
 /*
- * Preemption: the tick's handler, and the judgement that it makes.
+ * Preemption: the tick's handler, and the signal masks around it.
  *
  * The handler runs on the interrupted thread's stack and switches inside the handler: the kernel's frame holds every
  * register, and the thread resumes by returning from it, on whatever worker that is.  There is no rule about where
@@ -13,27 +13,15 @@
  * started with.
  *
  * A tick at depth > 0 is noted in the worker, not in the thread: the thread may be leaving.  Whoever lowers its depth
- * to 0 next on that worker takes it, and it is judged anew then.
- *
- * The judgement.  A slice begins when a thread comes from the ring; threads reached through runnext or `woken`
- * continue it.  As switches do not read the clock, a slice that nobody has timed yet begins at the first tick that
- * sees it.  A thread whose deadline has come runs at once when it has used less of the processor lately than the one
- * it displaces, which then continues its slice.  "Lately": a thread's use is halved every 67 ms.
+ * to 0 next on that worker takes it, and it is judged anew then (slice.c).
  */
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
 
-#include "core/hold.h"
-#include "core/monitor.h"
-#include "core/runq.h"
 #include "core/sched.h"
 #include "core/signals.h"
-#include "core/switch.h"
 #include "core/tick.h"
-
-/* At the end of a slice the global queue is looked at first more often than at a yield, which comes sooner. */
-enum { QUIET_TICKS = 3, USE_HALVES_SHIFT = 26, GLOBAL_EVERY_SLICES = 4 };
 
 /* The process ends: ticks are ignored from here on. */
 static volatile bool stopped;
@@ -44,313 +32,12 @@ static sigset_t open_mask;
 /* And within a handler of ours. */
 static sigset_t closed_mask;
 
-static uint64_t slice_ns(const struct thread *thread)
-{
-    unsigned own_us = atomic_load_explicit(&thread->slice_us, memory_order_relaxed);
-
-    return (own_us ? own_us : settings.slice_us) * NS_PER_US;
-}
-
-/* What the thread has used of its processor lately, in ns. */
-static uint64_t recent_use(struct thread *thread, uint64_t now)
-{
-    uint64_t epoch = now >> USE_HALVES_SHIFT, past = epoch - thread->used_epoch;
-
-    thread->used_ns = past < 64 ? thread->used_ns >> past : 0;
-    thread->used_epoch = epoch;
-    return thread->used_ns;
-}
-
-void use_charge(struct proc *proc, struct thread *thread, uint64_t now)
-{
-    recent_use(thread, now);
-    if (now > proc->accounted)
-        thread->used_ns += now - proc->accounted;
-    proc->accounted = now;
-}
-
-static void start_ticking(struct proc *proc)
-{
-    if (atomic_load_explicit(&proc->ticking, memory_order_relaxed))
-        return;
-    atomic_store_explicit(&proc->ticking, true, memory_order_relaxed);
-    monitor_watch(0);
-}
-
-bool somebody_waits(const struct proc *proc)
-{
-    return proc->woken.head || !runq_empty(proc) || global_count() > 0;
-}
-
-static struct worker *holder(struct proc *proc)
-{
-    return atomic_load_explicit(&proc->worker, memory_order_relaxed);
-}
-
-/* A tick, or the worker's losing its processor, for the first of those who sleep. */
-void deadline_need(struct proc *proc)
-{
-    uint64_t first = atomic_load_explicit(&proc->first_deadline, memory_order_relaxed);
-
-    if (first == NEVER)
-        return;
-    tick_need(holder(proc), TICK_DEADLINE, first);
-    monitor_watch(first);
-}
-
-void slice_begin(struct proc *proc, const struct thread *thread, uint64_t now)
-{
-    proc->slice_end = now + slice_ns(thread);
-    proc->slice_unknown = false;
-    proc->accounted = now; /* without ticks, nothing was charged for a while */
-    if (atomic_load_explicit(&proc->ticking, memory_order_relaxed))
-        tick_need(holder(proc), TICK_SLICE, proc->slice_end);
-}
-
-void slice_watch(struct proc *proc, const struct thread *runs)
-{
-    proc->quiet_ticks = 0;
-    start_ticking(proc);
-    slice_begin(proc, runs, clock_now());
-}
-
-/*
- * Nobody has waited for some ticks: stop them.  A kernel thread that pushes to the global queue looks at `ticking`
- * after its push, we at the queue after our store; one of the two sees the other.
- */
-static void stop_ticking(struct proc *proc)
-{
-    if (++proc->quiet_ticks < QUIET_TICKS)
-        return;
-    atomic_store(&proc->ticking, false);
-    atomic_thread_fence(memory_order_seq_cst);
-    if (global_count() > 0)
-        start_ticking(proc);
-}
-
-/* Set the next tick, for the slice of the thread that runs from now on and for the deadlines of those who sleep. */
-static void set_next_tick(struct proc *proc, const struct thread *runs, bool waits, uint64_t now)
-{
-    if (waits) {
-        proc->quiet_ticks = 0;
-        start_ticking(proc);
-    } else if (atomic_load_explicit(&proc->ticking, memory_order_relaxed)) {
-        stop_ticking(proc);
-    }
-    if (atomic_load_explicit(&proc->ticking, memory_order_relaxed)) {
-        if (proc->slice_end <= now)
-            proc->slice_end = now + slice_ns(runs);
-        tick_need(holder(proc), TICK_SLICE, proc->slice_end);
-    } else {
-        tick_slice_stop(holder(proc));
-    }
-    deadline_need(proc);
-}
-
-void ticks_prepare(struct proc *proc, const struct thread *next)
-{
-    if (!settings.preempt)
-        return;
-    if (somebody_waits(proc))
-        start_ticking(proc);
-    if (atomic_load_explicit(&proc->ticking, memory_order_relaxed))
-        monitor_watch(0); /* which does not see a processor that is idle, ticking or not */
-    if (atomic_load_explicit(&proc->ticking, memory_order_relaxed) && !tick_slice_armed(holder(proc)))
-        slice_begin(proc, next, clock_now());
-    deadline_need(proc);
-}
-
-void ticks_restart(void)
-{
-    struct thread *self = enter();
-
-    if (!self)
-        return;
-    if (self->worker->proc) {
-        tick_clear(self->worker);
-        ticks_prepare(self->worker->proc, self);
-    }
-    leave(self);
-}
-
-/* Threads that were to run at once lose that right: to the ring, in order. */
-static void flush_woken(struct proc *proc, struct run_list *woken)
-{
-    struct thread *thread;
-
-    while ((thread = run_list_pop(woken)))
-        runq_push(proc, thread);
-}
-
-/* The slice is over that displaced threads were to continue. */
-static void demote_displaced(struct proc *proc)
-{
-    struct run_list all = proc->woken;
-    struct thread *thread;
-
-    proc->woken.head = NULL;
-    while ((thread = run_list_pop(&all))) {
-        if (thread->displaced)
-            runq_push(proc, thread);
-        else
-            run_list_append(&proc->woken, thread);
-    }
-}
-
-/* It goes ahead of everybody. */
-static void woken_append(struct proc *proc, struct thread *thread, bool displaced)
-{
-    thread->displaced = displaced;
-    run_list_append(&proc->woken, thread);
-    atomic_store_explicit(&proc->attention, true, memory_order_relaxed);
-}
-
-/* The thread that made room for woken ones goes on after them, or on another processor that has nothing to do. */
-static void after_displaced(struct thread *left, void *arg)
-{
-    struct proc *proc = left->worker->proc;
-
-    (void)arg;
-    atomic_store_explicit(&left->state, THREAD_READY, memory_order_relaxed);
-    if (sched_shared && procs_idle())
-        runq_push(proc, left);
-    else
-        woken_append(proc, left, true);
-    wake_for(proc);
-}
-
-/*
- * A thread that has had its slice goes to the end of the line: of all processors', when there are several.  Else a
- * thread that shares its processor with many would have less than one that shares it with few, for as long as none
- * of them parks.
- */
-static void after_slice(struct thread *left, void *arg)
-{
-    struct proc *proc = left->worker->proc; /* once it is queued, it may be running elsewhere */
-
-    if (!sched_shared) {
-        after_requeue(left, arg);
-        wake_for(proc);
-        return;
-    }
-    atomic_store_explicit(&left->state, THREAD_READY, memory_order_relaxed);
-    global_push_one(left);
-    wake_for(NULL); /* a processor with one thread does not watch its slice: now it must */
-}
-
-/*
- * Is the running thread's slice over?  When the slice that ends is that of a thread which this one displaced a moment
- * ago, it is the displaced one that goes to the end of the queue.
- */
-static bool slice_is_over(struct proc *proc, const struct thread *self, uint64_t now)
-{
-    if (proc->slice_unknown) {
-        proc->slice_unknown = false;
-        proc->slice_passed_on = false;
-        proc->slice_end = now + slice_ns(self);
-    }
-    if (now < proc->slice_end)
-        return false;
-    demote_displaced(proc);
-    if (now >= self->woken_ns + slice_ns(self))
-        return true;
-    proc->slice_end = self->woken_ns + slice_ns(self);
-    return false;
-}
-
-/* Whose turn it is: NULL for the thread that runs. */
-static struct thread *elect(struct proc *proc, struct thread *self, uint64_t now, struct run_list *woken,
-                            bool *slice_over)
-{
-    struct thread *next;
-
-    *slice_over = slice_is_over(proc, self, now);
-    if (atomic_load_explicit(&proc->retired, memory_order_relaxed)) {
-        flush_woken(proc, woken);
-        *slice_over = true;
-        return &self->worker->own;
-    }
-    const bool urgent = woken->head && (*slice_over || recent_use(woken->head, now) < recent_use(self, now));
-    if (urgent)
-        woken_append(proc, run_list_pop(woken), false);
-    if (woken->head && sched_shared && procs_idle())
-        flush_woken(proc, woken); /* others have time for them */
-    while ((next = run_list_pop(woken)))
-        if (urgent)
-            woken_append(proc, next, false);
-        else
-            runq_push(proc, next);
-    if (*slice_over && somebody_waits(proc)) {
-        next = NULL;
-        if (proc->slice_passed_on)
-            runq_push_next(proc, NULL);
-        proc->slice_passed_on = false;
-        if (!proc->woken.head && proc->slices_ended++ % GLOBAL_EVERY_SLICES == 0)
-            next = global_take(proc);
-        if (next)
-            count_up(&proc->count.elected);
-        else if ((next = choose_ready(proc)))
-            proc->slice_passed_on = !proc->slice_unknown;
-        proc->slice_unknown = false;
-        if (next)
-            proc->slice_end = now + slice_ns(next);
-        return next;
-    }
-    if ((next = run_list_pop(&proc->woken))) {
-        count_up(&proc->count.elected);
-        next->woken_ns = now;
-    }
-    return next;
-}
-
-/* Who comes back from a blocking call is treated as who comes back from sleep. */
-static void take_returned(struct proc *proc, struct run_list *woken)
-{
-    if (likely(!atomic_load_explicit(&proc->returned, memory_order_relaxed)))
-        return;
-    atomic_store(&proc->returned, false);
-    struct thread *thread = global_take_one();
-    if (thread)
-        run_list_append(woken, thread);
-}
-
-/* A tick has come, at depth 1: who runs now? */
-static void judge(struct thread *self)
-{
-    struct worker *worker = self->worker;
-    struct proc *proc = worker->proc;
-    struct run_list woken = {NULL, NULL};
-    bool slice_over;
-
-    worker->tick_pending = false;
-    if (!proc || !settings.preempt)
-        return;
-    uint64_t now = clock_now();
-    tick_came(worker);
-    use_charge(proc, self, now);
-    if (atomic_load_explicit(&proc->first_deadline, memory_order_relaxed) <= now)
-        timers_expire(proc, now, &woken);
-    take_returned(proc, &woken);
-    struct thread *next = elect(proc, self, now, &woken, &slice_over);
-    bool waits = next || somebody_waits(proc);
-    set_next_tick(proc, next ? next : self, waits, now);
-    if (!next) {
-        if (waits) /* here, while other processors may be idle */
-            wake_for(proc);
-        return;
-    }
-    count_up(&proc->count.preemptions);
-    if (!slice_over)
-        count_up(&proc->count.wakeup_preemptions);
-    switch_to(self, next, slice_over ? after_slice : after_displaced, NULL);
-}
-
 void preempt_take_ticks(struct thread *self)
 {
     while (self->worker->tick_pending && self->depth == 0) {
         self->depth++;
         hold_processor(self);
-        judge(self);
+        slice_judge(self);
         if (unlikely(signal_held(self->worker)))
             signal_route_held(self->worker);
         if (self->worker->tick_blocked)
@@ -384,7 +71,7 @@ bool on_own_stack(const struct thread *self, uintptr_t sp)
 
 bool on_worker_altstack(const struct worker *worker, uintptr_t sp)
 {
-    return sp - (uintptr_t)worker->altstack.ss_sp < worker->altstack.ss_size;
+    return within(sp, worker->altstack.ss_sp, worker->altstack.ss_size);
 }
 
 /* In a handler of the program's, on its alternate stack, or on a stack that the program made: later. */
@@ -418,7 +105,7 @@ void preempt_handler_end(struct thread *self, ucontext_t *ucontext)
         self->in_tick = true;
         hold_processor(self);
         while (self->worker->tick_pending)
-            judge(self);
+            slice_judge(self);
         if (unlikely(signal_held(self->worker)))
             signal_route_held(self->worker);
         if (unlikely(signal_marked(self)))
@@ -481,12 +168,6 @@ const sigset_t *preempt_open_mask(void)
 void preempt_open(int signal)
 {
     sigdelset(&open_mask, signal);
-}
-
-bool signal_is_synchronous(int signal)
-{
-    return signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE || signal == SIGILL || signal == SIGTRAP ||
-           signal == SIGSYS;
 }
 
 const sigset_t *preempt_closed_mask(void)

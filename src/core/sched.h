@@ -215,28 +215,34 @@ void timers_move(struct proc *from, struct proc *to);
 /* monitor.c, spares.c: a kernel thread of ours, all signals blocked.  0, EAGAIN, ENOMEM. */
 int service_start(void *(*run)(void *));
 
-/* preempt.c */
+/* slice.c */
 enum { SLICE_MIN_US = 100, SLICE_MAX_US = 10000000 };
-int preempt_init(void);
-void preempt_stop(void);
+/* The thread's slice, in ns. */
+uint64_t slice_ns(const struct thread *thread);
 /* Somebody waits: watch the slice of the thread that runs. */
 void slice_watch(struct proc *proc, const struct thread *runs);
 /* The processor begins to run threads at `now`. */
 void slice_begin(struct proc *proc, const struct thread *thread, uint64_t now);
+/* A tick has come, at depth 1: who runs now? */
+void slice_judge(struct thread *self);
 /* The thread has run on the processor until `now`. */
 void use_charge(struct proc *proc, struct thread *thread, uint64_t now);
 /* A tick for the first of those who sleep. */
 void deadline_need(struct proc *proc);
-void tick_unblock(struct worker *worker);
-/* A stack pointer within a stack of the thread's, as far as that is known. */
-bool on_own_stack(const struct thread *self, uintptr_t sp);
-/* A stack pointer within the worker's alternate signal stack. */
-bool on_worker_altstack(const struct worker *worker, uintptr_t sp);
 bool somebody_waits(const struct proc *proc);
 /* A thread is about to run: its slice is watched if others wait.  A tick from here on is noted, and judged by it. */
 void ticks_prepare(struct proc *proc, const struct thread *next);
 /* The monitor runs: from here on ticks may come from a clock.  At depth 0. */
 void ticks_restart(void);
+
+/* preempt.c */
+int preempt_init(void);
+void preempt_stop(void);
+void tick_unblock(struct worker *worker);
+/* A stack pointer within a stack of the thread's, as far as that is known. */
+bool on_own_stack(const struct thread *self, uintptr_t sp);
+/* A stack pointer within the worker's alternate signal stack. */
+bool on_worker_altstack(const struct worker *worker, uintptr_t sp);
 
 /* foreign.c */
 struct foreign;

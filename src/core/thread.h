@@ -114,7 +114,7 @@ struct thread {
 
     /* Scheduling. */
     _Atomic uint32_t slice_us;   /* 0: the program's */
-    uint64_t used_ns;            /* of its worker, as are the next two; see preempt.c */
+    uint64_t used_ns;            /* of its worker, as are the next two; see slice.c */
     uint64_t used_epoch;
     uint64_t woken_ns;           /* when it last displaced another */
     bool displaced;              /* on `woken` to continue its slice, not because its deadline came */

@@ -43,6 +43,12 @@ int signal_kernel_action(int number, const struct sigaction *action, struct siga
     return real(number, action, before);
 }
 
+bool signal_is_synchronous(int signal)
+{
+    return signal == SIGSEGV || signal == SIGBUS || signal == SIGFPE || signal == SIGILL || signal == SIGTRAP ||
+           signal == SIGSYS;
+}
+
 struct sigaction signal_action(int number)
 {
     struct sigaction action;
