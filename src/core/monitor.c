@@ -36,6 +36,7 @@
 #define OVERDUE_MIN_NS UINT64_C(20000000)
 #define RETURNS_NS UINT64_C(10000000)
 #define AHEAD_NS UINT64_C(100000)  /* a deadline is watched from so long before it */
+#define LATE_NS UINT64_C(200000)   /* and after so long its tick has met the worker in the kernel, and is lost */
 enum { LOOKS_BEFORE_SLOWER = 50, OVERDUE_SLICES = 2 };
 
 static struct {
@@ -236,6 +237,12 @@ struct look {
     uint64_t next; /* when to look at the latest: ahead of a deadline, or at a block again */
 };
 
+static void look_until(struct look *look, uint64_t next)
+{
+    if (next < look->next)
+        look->next = next;
+}
+
 /*
  * A block that is too young is looked at again when it is old enough, however rarely we look: what is seen by /proc has
  * no date, and two looks a millisecond apart may never meet the same block, when ticks end it.
@@ -244,8 +251,8 @@ static void look_again(struct worker *worker, uint64_t now, struct look *look)
 {
     uint64_t since = block_since(worker, now);
 
-    if (since != NEVER && now < since + BLOCK_NS && since + BLOCK_NS < look->next)
-        look->next = since + BLOCK_NS;
+    if (since != NEVER && now < since + BLOCK_NS)
+        look_until(look, since + BLOCK_NS);
 }
 
 static void look_at(struct proc *proc, uint64_t now, struct look *look)
@@ -256,6 +263,7 @@ static void look_at(struct proc *proc, uint64_t now, struct look *look)
     if (!worker || __atomic_load_n(&proc->idle, __ATOMIC_RELAXED))
         return;
     const bool soon = deadline != NEVER && deadline <= now + AHEAD_NS;
+    const bool late = soon && now >= deadline + LATE_NS;
     const bool missed = soon && now >= deadline + OVERDUE_MIN_NS; /* by a worker that may be dead */
     if (atomic_load_explicit(&proc->ticking, memory_order_relaxed) || missed ||
         (soon && block_since(worker, now) != NEVER)) {
@@ -266,9 +274,10 @@ static void look_at(struct proc *proc, uint64_t now, struct look *look)
             look_again(worker, now, look);
         look->found |= end_overdue(worker, now);
     } else if (deadline != NEVER) {
-        uint64_t next = soon ? deadline + OVERDUE_MIN_NS : deadline - AHEAD_NS;
-        look->next = next < look->next ? next : look->next;
+        look_until(look, late ? now + LATE_NS : soon ? deadline + LATE_NS : deadline - AHEAD_NS);
     }
+    if (late && block_since(worker, clock_now()) == NEVER)
+        tick_again(worker);
 }
 
 /*
@@ -279,8 +288,7 @@ static void look_for_returns(struct look *look, uint64_t now)
 {
     for (struct worker *worker = workers_all(); worker; worker = worker->next)
         if (__atomic_load_n(&worker->returns, __ATOMIC_RELAXED) && atomic_load(&worker->hold) == HOLD_REVOKED) {
-            if (now + RETURNS_NS < look->next)
-                look->next = now + RETURNS_NS;
+            look_until(look, now + RETURNS_NS);
             if (block_since(worker, now) == NEVER)
                 tick_send(worker);
         }

@@ -17,7 +17,7 @@
 #include "core/tick.h"
 
 /* At the end of a slice the global queue is looked at first more often than at a yield, which comes sooner. */
-enum { QUIET_TICKS = 3, USE_HALVES_SHIFT = 26, GLOBAL_EVERY_SLICES = 4 };
+enum { QUIET_TICKS = 3, USE_HALVES_SHIFT = 26, GLOBAL_EVERY_SLICES = 4, MOMENT_NS = 10000 };
 
 uint64_t slice_ns(const struct thread *thread)
 {
@@ -116,10 +116,18 @@ static void set_next_tick(struct proc *proc, const struct thread *runs, bool wai
         if (proc->slice_end <= now)
             proc->slice_end = now + slice_ns(runs);
         tick_need(holder(proc), TICK_SLICE, proc->slice_end);
-    } else {
-        tick_slice_stop(holder(proc));
+    } else if (atomic_load_explicit(&proc->first_deadline, memory_order_relaxed) == NEVER) {
+        tick_stop(holder(proc));
     }
     deadline_need(proc);
+}
+
+static void slice_begin_unless_timed(struct proc *proc, const struct thread *next)
+{
+    const uint64_t now = clock_now(), slice = slice_ns(next);
+
+    if (!tick_comes_by(holder(proc), now + slice + slice / 16))
+        slice_begin(proc, next, now);
 }
 
 void ticks_prepare(struct proc *proc, const struct thread *next)
@@ -130,8 +138,8 @@ void ticks_prepare(struct proc *proc, const struct thread *next)
         start_ticking(proc);
     if (atomic_load_explicit(&proc->ticking, memory_order_relaxed))
         monitor_watch(0); /* which does not see a processor that is idle, ticking or not */
-    if (atomic_load_explicit(&proc->ticking, memory_order_relaxed) && !tick_slice_armed(holder(proc)))
-        slice_begin(proc, next, clock_now());
+    if (atomic_load_explicit(&proc->ticking, memory_order_relaxed))
+        slice_begin_unless_timed(proc, next);
     deadline_need(proc);
 }
 
@@ -305,6 +313,18 @@ static void take_returned(struct proc *proc, struct run_list *woken)
         run_list_append(woken, thread);
 }
 
+/* The time; a tick that comes a moment before the deadline that it was aimed at waits for it. */
+static uint64_t just_after_deadline(const struct proc *proc)
+{
+    const uint64_t deadline = atomic_load_explicit(&proc->first_deadline, memory_order_relaxed);
+    uint64_t now = clock_now();
+
+    if (deadline > now && deadline - now <= MOMENT_NS)
+        while ((now = clock_now()) < deadline)
+            arch_pause();
+    return now;
+}
+
 void slice_judge(struct thread *self)
 {
     struct worker *worker = self->worker;
@@ -315,8 +335,8 @@ void slice_judge(struct thread *self)
     worker->tick_pending = false;
     if (!proc || !settings.preempt)
         return;
-    uint64_t now = clock_now();
     tick_came(worker);
+    uint64_t now = just_after_deadline(proc);
     use_charge(proc, self, now);
     if (atomic_load_explicit(&proc->first_deadline, memory_order_relaxed) <= now)
         timers_expire(proc, now, &woken);

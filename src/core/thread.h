@@ -224,7 +224,9 @@ struct worker {
     int clock_fd;                /* a perf event that ticks while user code runs; -1: none here */
     _Atomic bool clock_kicked;   /* by others: its period and whether it ticks are not what the next three say */
     bool clock_on, clock_ticked; /* guarded as armed is: it ticks; it has since its period was chosen */
-    uint64_t clock_period;       /* ns */
+    bool clock_aimed;            /* it was last set for a deadline */
+    uint64_t clock_period, clock_expires; /* ns; about when it ticks next */
+    uint64_t clock_lag;          /* ns */
     bool returns;                /* without such: the monitor looks for its return; guarded by the sched lock */
     const void *ring;            /* block.c's, as are the next: the kernel's records of its switches, or NULL */
     void *ring_place;            /* where such are mapped; stays readable for ever */

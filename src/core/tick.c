@@ -20,7 +20,7 @@
 #endif
 
 /* The clock's shortest period: how long a thread that is back from the kernel runs without a processor. */
-enum { CLOCK_MIN_NS = 20000 };
+enum { CLOCK_MIN_NS = 20000, LAG_STEP_NS = 250, LAG_MAX_NS = 100000 };
 
 /* Its address marks a signal as a tick. */
 static char tick_mark;
@@ -39,16 +39,16 @@ bool tick_is_ours(const siginfo_t *info)
     return (info->si_code == SI_TIMER || info->si_code == SI_QUEUE) && info->si_value.sival_ptr == &tick_mark;
 }
 
-static bool has_clock(const struct worker *worker, enum tick_kind kind)
+static bool has_clock(const struct worker *worker)
 {
     return worker->clock_fd >= 0 && settings.watch != GREEN_MONITOR_OFF &&
-           (settings.tick == GREEN_TICK_PERF || (kind == TICK_SLICE && settings.tick == GREEN_TICK_DEFAULT));
+           (settings.tick == GREEN_TICK_PERF || settings.tick == GREEN_TICK_DEFAULT);
 }
 
 /* Not before the monitor runs: a worker that is blocked must be ticked until then, as what it waits for is another's. */
-static bool on_clock(const struct worker *worker, enum tick_kind kind)
+static bool on_clock(const struct worker *worker)
 {
-    return has_clock(worker, kind) && monitor_runs();
+    return has_clock(worker) && monitor_runs();
 }
 
 const char *tick_source_name(void)
@@ -61,7 +61,7 @@ const char *tick_source_name(void)
         return "off";
     if (settings.tick == GREEN_TICK_MONITOR)
         return "monitor";
-    return any && has_clock(any, TICK_SLICE) ? "perf" : "timer";
+    return any && has_clock(any) ? "perf" : "timer";
 }
 
 bool tick_send(struct worker *worker)
@@ -191,7 +191,7 @@ static void timer_need(struct worker *worker, uint64_t when)
     }
 }
 
-static bool clock_start(struct worker *worker, uint64_t period)
+static bool clock_start(struct worker *worker, uint64_t now, uint64_t period)
 {
     if (ioctl(worker->clock_fd, PERF_EVENT_IOC_PERIOD, &period) != 0 ||
         (!worker->clock_on && ioctl(worker->clock_fd, PERF_EVENT_IOC_ENABLE, 0) != 0))
@@ -199,6 +199,7 @@ static bool clock_start(struct worker *worker, uint64_t period)
     worker->clock_on = true;
     worker->clock_ticked = false;
     worker->clock_period = period;
+    worker->clock_expires = now + period;
     return true;
 }
 
@@ -209,20 +210,47 @@ static bool clock_kicked(struct worker *worker)
 }
 
 /*
- * A period that is about right is kept, and after a tick one that is shorter than needed is not.  A program may have
- * closed the descriptor, as daemons close all: then the timer serves.
+ * Does the clock, as it is, serve?  For a slice a period that is about right does, and after a tick one that is shorter
+ * than needed does not.  For a deadline, a tick that comes so long before it that the next can still be in time.
  */
-static void clock_need(struct worker *worker, uint64_t when)
+static bool clock_serves(const struct worker *worker, enum tick_kind kind, uint64_t when, uint64_t period)
 {
-    uint64_t now = clock_now(), period = when > now + CLOCK_MIN_NS ? when - now : CLOCK_MIN_NS;
+    if (!worker->clock_on)
+        return false;
+    if (kind == TICK_DEADLINE)
+        return worker->clock_expires + 2 * CLOCK_MIN_NS <= when;
+    return worker->clock_period <= period + period / 16 &&
+           (!worker->clock_ticked || worker->clock_period >= period - period / 16);
+}
 
-    if (!clock_kicked(worker) && worker->clock_on && worker->clock_period <= period + period / 16 &&
-        (!worker->clock_ticked || worker->clock_period >= period - period / 16)) {
+/* A program may have closed the descriptor, as daemons close all: then the timer serves. */
+static void clock_need(struct worker *worker, enum tick_kind kind, uint64_t when)
+{
+    const uint64_t now = clock_now(), from = now + (kind == TICK_DEADLINE ? worker->clock_lag : 0);
+    const uint64_t period = when > from + CLOCK_MIN_NS ? when - from : CLOCK_MIN_NS;
+
+    if (!clock_kicked(worker) && clock_serves(worker, kind, when, period))
         worker->clock_ticked = false;
-        return;
-    }
-    if (!clock_start(worker, period))
+    else if (!clock_start(worker, now, period))
         timer_need(worker, when);
+    else
+        worker->clock_aimed = kind == TICK_DEADLINE && period > CLOCK_MIN_NS;
+}
+
+/*
+ * What the kernel takes from the clock's end to the tick: the median of what was seen, by which the next deadline is aimed
+ * at earlier.  Some 20 us on a virtual machine, where the interrupt in which it sends the signal is dear.
+ */
+static void clock_learn_lag(struct worker *worker, uint64_t now)
+{
+    const uint64_t lag = now - worker->clock_expires;
+
+    if (now < worker->clock_expires || lag > LAG_MAX_NS)
+        return;
+    if (lag > worker->clock_lag)
+        worker->clock_lag += LAG_STEP_NS;
+    else if (worker->clock_lag >= LAG_STEP_NS)
+        worker->clock_lag -= LAG_STEP_NS;
 }
 
 static void clock_stop(struct worker *worker)
@@ -238,8 +266,8 @@ void tick_need(struct worker *worker, enum tick_kind kind, uint64_t when)
 
     if (!settings.preempt)
         return;
-    if (on_clock(worker, kind))
-        clock_need(worker, when);
+    if (on_clock(worker))
+        clock_need(worker, kind, when);
     else
         timer_need(worker, when);
     errno = saved_errno;
@@ -249,9 +277,14 @@ void tick_came(struct worker *worker)
 {
     worker->armed = NEVER;
     worker->clock_ticked = true;
+    const uint64_t now = clock_now();
+    if (worker->clock_aimed)
+        clock_learn_lag(worker, now);
+    worker->clock_aimed = false;
+    worker->clock_expires = now + worker->clock_period;
 }
 
-void tick_slice_stop(struct worker *worker)
+void tick_stop(struct worker *worker)
 {
     int saved_errno = errno;
 
@@ -259,9 +292,9 @@ void tick_slice_stop(struct worker *worker)
     errno = saved_errno;
 }
 
-bool tick_slice_armed(const struct worker *worker)
+bool tick_comes_by(const struct worker *worker, uint64_t when)
 {
-    return on_clock(worker, TICK_SLICE) ? worker->clock_on : worker->armed != NEVER;
+    return on_clock(worker) ? worker->clock_on && worker->clock_expires <= when : worker->armed <= when;
 }
 
 void tick_clear(struct worker *worker)
@@ -285,7 +318,7 @@ bool tick_kick(struct worker *worker)
     uint64_t period = CLOCK_MIN_NS;
     int saved_errno = errno;
 
-    if (!on_clock(worker, TICK_SLICE))
+    if (!on_clock(worker))
         return tick_send(worker);
     ioctl(worker->clock_fd, PERF_EVENT_IOC_PERIOD, &period);
     ioctl(worker->clock_fd, PERF_EVENT_IOC_ENABLE, 0);
@@ -294,11 +327,21 @@ bool tick_kick(struct worker *worker)
     return true;
 }
 
+void tick_again(struct worker *worker)
+{
+    if (!on_clock(worker))
+        return;
+    if (settings.tick == GREEN_TICK_PERF)
+        tick_kick(worker);
+    else
+        tick_send(worker);
+}
+
 void tick_on_return(struct worker *worker)
 {
     int saved_errno = errno;
 
-    worker->returns = worker->clock_fd < 0 || !clock_start(worker, CLOCK_MIN_NS);
+    worker->returns = worker->clock_fd < 0 || !clock_start(worker, clock_now(), CLOCK_MIN_NS);
     errno = saved_errno;
 }
 

@@ -6,11 +6,11 @@
  * monitor  a kernel thread of our own sleeps until the first deadline of all and queues a signal to each worker that
  *          is due.  A third of the cost, but late by the monitor's own wake-up when all processors compute.
  * perf     a perf event for each worker that counts the time in which it runs the program's code, and signals after so
- *          much of it: such a tick interrupts no system call, not even one that is about to begin.  It comes late when
- *          the worker is in the kernel at that moment, so it serves slices; deadlines, only when it is asked for by
- *          name.  It ticks on at its period until told otherwise: a steady slice costs no system call.
- * auto     perf for slices where it is allowed and the monitor is on, which watches for threads that spend their time
- *          in the kernel; the timer for deadlines.
+ *          much of it: such a tick interrupts no system call, not even one that is about to begin.  It is lost when
+ *          the worker is in the kernel at that moment.  It ticks on at its period until told otherwise: a steady slice
+ *          costs no system call.
+ * auto     perf where it is allowed and the monitor is on, else the timer.  The monitor notices a deadline that was
+ *          missed in the kernel, and signals the worker unless that is blocked, which would interrupt a call.
  * A periodic timer was rejected: it goes on when nobody waits, and cannot serve the deadlines of sleeping threads.
  */
 #ifndef TICK_H
@@ -28,16 +28,17 @@ int tick_worker_start(struct worker *worker);
 /* Give it back; the worker has no processor and its signals are blocked. */
 void tick_worker_stop(struct worker *worker);
 
-/* What a tick is for: the two may come from different sources. */
+/* What a tick is for: the end of a slice may be about right, a deadline is met as well as can be. */
 enum tick_kind { TICK_SLICE, TICK_DEADLINE };
 
 /* Signal the worker at that time (ns) at the latest.  For the worker itself, at depth > 0, as the next three. */
 void tick_need(struct worker *worker, enum tick_kind kind, uint64_t when);
 /* A tick came: what is needed will be said anew. */
 void tick_came(struct worker *worker);
-/* No more for slices; and is one to come? */
-void tick_slice_stop(struct worker *worker);
-bool tick_slice_armed(const struct worker *worker);
+/* No more, if that is cheap. */
+void tick_stop(struct worker *worker);
+/* Is one to come by then? */
+bool tick_comes_by(const struct worker *worker, uint64_t when);
 
 /* Signal it no more.  With the sched lock held: the worker has, or is about to have, no processor. */
 void tick_clear(struct worker *worker);
@@ -50,6 +51,12 @@ void tick_on_return(struct worker *worker);
 
 /* Signal it soon, from any kernel thread; without interrupting a call, where that can be had.  False as below. */
 bool tick_kick(struct worker *worker);
+
+/*
+ * Its tick is overdue, where ticks can get lost, and it was not blocked a moment ago: signal it, but as before when only
+ * perf was asked for.
+ */
+void tick_again(struct worker *worker);
 
 /* Signal it now, from any kernel thread; false when its own is no more. */
 bool tick_send(struct worker *worker);

@@ -31,7 +31,7 @@ import gdb
 # The register that is the TLS base, by the beginning of gdb's name for the architecture.
 TLS_BASE = {"i386:x86-64": "fs_base", "aarch64": "tpidr", "riscv": "tp"}
 FRAME_POINTER = {"i386:x86-64": "rbp", "aarch64": "x29", "riscv": "fp"}
-CHUNK = 256  # table.c
+CHUNK = 256  # table.h
 LIFE_FREE = 0xFFFFFFFC  # thread.h
 
 
@@ -46,7 +46,7 @@ def address(symbol):
 
 def threads():
     """The structures of all threads that are, by their ids."""
-    chunks = variable("chunks")
+    chunks = variable("table_chunks")
     found = {}
     for index in range(int(variable("used"))):
         thread = chunks[index // CHUNK][index % CHUNK]
