@@ -56,6 +56,18 @@ ON_BOTH(signal_wait, sigwaitinfo_takes_what_is_pending)
     cr_assert_eq(errno, EINVAL);
 }
 
+/* Before its wait a thread runs the handler, and waits: the signal is sent until it has ended the wait. */
+static atomic_bool ended;
+
+static void *interrupt(green_t thread, int number)
+{
+    while (!atomic_load(&ended)) {
+        green_kill(thread, number);
+        green_usleep(1000);
+    }
+    return join_result(thread);
+}
+
 static void *sigwaitinfo_fails(void *arg)
 {
     siginfo_t info;
@@ -63,6 +75,7 @@ static void *sigwaitinfo_fails(void *arg)
     (void)arg;
     change(SIG_BLOCK, SIGUSR1);
     must(green_sigwaitinfo(&set, &info) == -1);
+    atomic_store(&ended, true);
     return (void *)(intptr_t)errno;
 }
 
@@ -70,9 +83,7 @@ ON_BOTH(signal_wait, handler_interrupts_sigwaitinfo)
 {
     handle_with(SIGUSR2, note, SA_RESTART);
     green_t thread = spawn(sigwaitinfo_fails, NULL);
-    green_yield();
-    must(green_kill(thread, SIGUSR2) == 0);
-    cr_assert_eq((intptr_t)join_result(thread), EINTR);
+    cr_assert_eq((intptr_t)interrupt(thread, SIGUSR2), EINTR);
     cr_assert_eq(seen.thread[0], thread);
 }
 
@@ -188,6 +199,7 @@ static void *sleeps(void *arg)
 {
     struct timespec day = {86400, 0};
     must(green_nanosleep(&day, arg) == -1);
+    atomic_store(&ended, true);
     return (void *)(intptr_t)errno;
 }
 
@@ -196,9 +208,7 @@ ON_BOTH(signal_wait, sleeping_ends)
     struct timespec left = {0, 0};
     handle_with(SIGUSR1, note, SA_RESTART);
     green_t thread = spawn(sleeps, &left);
-    green_usleep(1000);
-    must(green_kill(thread, SIGUSR1) == 0);
-    cr_assert_eq((intptr_t)join_result(thread), EINTR);
+    cr_assert_eq((intptr_t)interrupt(thread, SIGUSR1), EINTR);
     cr_assert(left.tv_sec > 80000 && left.tv_sec < 86400);
 }
 
