@@ -36,6 +36,7 @@
 #include "core/monitor.h"
 #include "core/runq.h"
 #include "core/sched.h"
+#include "core/signals.h"
 #include "core/switch.h"
 #include "core/tick.h"
 
@@ -296,6 +297,8 @@ void hold_regain(struct thread *self)
         self->worker->tick_blocked = true; /* in a handler of the program's it may be, and whatever else it blocks */
         switch_to(self, &self->worker->own, after_revoked, NULL);
     }
+    if (unlikely(signal_closed_stale(self->worker)))
+        self->worker->tick_pending = true; /* others have opened what was closed here: see signal/close.c */
     monitor_expect();
     errno = saved_errno;
 }

@@ -92,6 +92,7 @@ static struct worker *worker_again(void)
         return NULL;
     atomic_store(&worker->ending, false);
     atomic_store(&worker->wake, 0);
+    atomic_store(&worker->closed, 0);
     worker->tick_blocked = worker->tick_pending = false; /* signals that it still holds are routed when it sleeps */
     return worker;
 }
