@@ -116,7 +116,7 @@ static void prepare(struct thread *thread, const green_attr_t *attr, void *(*sta
     void *tp = thread->context.tls;
 
     if (!thread->fresh_block) {
-        annotate_stack_reuse(thread->stack.low, (size_t)((char *)thread->stack_top - (char *)thread->stack.low));
+        annotate_stack_reuse(thread->stack.low, thread->stack.bytes); /* its block, too: a signal stack may be there */
         tls_refresh(tp);
     }
     *(struct thread **)tls_translate(tp, &self_thread) = thread;

@@ -25,6 +25,20 @@ static bool leaves(const struct thread *self, const struct signal_frame *frame, 
     return on_altstack(self, (uintptr_t)frame) == on_altstack(self, sp) && (uintptr_t)frame < sp;
 }
 
+/*
+ * AddressSanitizer marks the frames of a stack, and takes the marks back when they are left by a jump.  But on an
+ * alternate stack it gives up, as it does not know it, and leaves the marks of the thread's own stack as well.
+ */
+static void forget_frames(const struct thread *self, uintptr_t sp)
+{
+    const uintptr_t low = (uintptr_t)self->stack.low;
+
+    if (!on_altstack(self, sp))
+        annotate_stack_reuse(self->altstack.ss_sp, self->altstack.ss_size);
+    if (low && sp - low < self->stack.bytes)
+        annotate_stack_reuse(self->stack.low, sp - low);
+}
+
 static void leave_frames(const struct __jmp_buf_tag *env)
 {
     struct thread *self = self_thread;
@@ -38,6 +52,8 @@ static void leave_frames(const struct __jmp_buf_tag *env)
         mask = self->frames->mask;
         left = true;
     }
+    if (left)
+        forget_frames(self, sp);
     if (!left || !env->__mask_was_saved)
         return;
     const uint64_t before = signal_mask(self);
