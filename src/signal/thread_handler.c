@@ -3,8 +3,8 @@
  *
  * A few threads wait for such signals, made when the first action of this kind is set, since none can be made where a
  * signal arrives.  They block every signal, so nobody chooses them for another one, and do not keep the process alive.
- * When all are busy the rest waits; when too many wait the handler runs on the thread that the signal is for, as it
- * would without the flag.
+ * When all are busy the rest waits in a queue, and when that is full is pending for them, as it would be for a thread:
+ * a handler that ran on the thread which the signal is for could wait for a lock that this thread holds, for ever.
  */
 #include <errno.h>
 
@@ -22,16 +22,26 @@ struct work {
 /* Guarded by the signal lock. */
 static struct work queue[WORK_MAX];
 static unsigned first, end;
+static _Atomic uint64_t posted_set; /* came when the queue was full */
+static struct signal_node *posted;
 static struct thread *idle;
 static bool wanted, running;
+
+static struct pending pending_of_threads(void)
+{
+    return (struct pending){&posted_set, &posted};
+}
 
 bool signal_threads_post(struct thread *self, const siginfo_t *info, const struct sigaction *action)
 {
     struct thread *thread = idle;
 
-    if (!running || end - first == WORK_MAX)
+    if (!running)
         return false;
-    queue[end++ % WORK_MAX] = (struct work){*info, *action};
+    if (end - first < WORK_MAX && !atomic_load(&posted_set))
+        queue[end++ % WORK_MAX] = (struct work){*info, *action};
+    else if (pending_add(pending_of_threads(), info, true) == COALESCED)
+        signal_count(SIGNALS_COALESCED);
     if (thread) {
         idle = thread->next_waiter;
         if (park_claim(thread, WAKE_READY)) /* it blocks every signal: nobody else has */
@@ -40,17 +50,32 @@ bool signal_threads_post(struct thread *self, const siginfo_t *info, const struc
     return true;
 }
 
+/* Under the lock.  The action may have become another one since the signal came. */
+static bool take_work(struct work *work)
+{
+    if (first != end) {
+        *work = queue[first++ % WORK_MAX];
+        return true;
+    }
+    while (pending_take(pending_of_threads(), ~UINT64_C(0), &work->info)) {
+        work->action = signal_action(work->info.si_signo);
+        if (work->action.sa_handler != SIG_DFL && work->action.sa_handler != SIG_IGN)
+            return true;
+        signal_count(SIGNALS_DISCARDED);
+    }
+    return false;
+}
+
 static void wait_for_work(struct thread *self, struct work *work)
 {
     signals_lock();
-    while (first == end) {
+    while (!take_work(work)) {
         self->next_waiter = idle;
         idle = self;
         park_prepare(self, NEVER);
         park(self, &signal_lock, RANK_SIGNAL);
         signals_lock();
     }
-    *work = queue[first++ % WORK_MAX];
     signals_unlock();
 }
 
@@ -123,6 +148,8 @@ int signal_threads_start(void)
 void signal_threads_fork_reset(void)
 {
     first = end = 0;
+    atomic_store(&posted_set, 0);
+    posted = NULL;
     idle = NULL;
     running = false;
 }
