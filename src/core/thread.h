@@ -214,6 +214,7 @@ struct worker {
     volatile unsigned held_first, held_end; /* signals that came at depth > 0, until somebody leaves the runtime */
     siginfo_t held[HELD_SIGNALS];
     sigset_t mask_before;        /* of a kernel thread whose `held` was full */
+    bool mask_handed;            /* its kernel mask is what an executed program is to have */
     _Atomic uint64_t closed;     /* signals that the kernel blocks here, as nobody is open; own: see signal/close.c */
     bool own_safe;               /* its own context holds no lock: the program's handlers may run on it */
     bool spinning;               /* counted as looking for work */
