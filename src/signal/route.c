@@ -8,6 +8,11 @@
  * in sigsuspend().
  *
  * A signal to one thread is pending there whoever is open.
+ *
+ * All of it is done under one lock, for the whole process: a signal costs microseconds in the kernel, so no program
+ * sends enough of them for several workers to wait for each other here; a mask's change, which is frequent, takes the
+ * lock only when something is pending.  Rejected: a lock for each thread, since choosing one for the process's signal
+ * looks at all of them, and moving a signal from one set to another would take two.
  */
 #include <errno.h>
 #include <stdlib.h>
