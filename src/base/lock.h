@@ -25,6 +25,7 @@ enum lock_rank {
     RANK_TIMERS_TO, /* another's, into which it is moved */
     RANK_UNBORN,    /* a processor's threads that have not started */
     RANK_SCHED,     /* global run queue, idle processors, spare workers */
+    RANK_ACTIVATION, /* observers, and the events for them */
     RANK_POOL,      /* released threads */
     RANK_TABLE,     /* the thread table */
     RANK_TIDS,      /* which kernel threads of foreign and bound threads live */

@@ -274,7 +274,7 @@ bool park_claim_for_signal(struct thread *waiter)
 
 enum wake park(struct thread *self, struct lock *lock, enum lock_rank rank)
 {
-    ASSERT(self->depth > 0 && (lock || self->deadline != NEVER));
+    ASSERT(self->depth > 0 && (lock || self->deadline != NEVER) && self->kind != THREAD_WORKER);
     if (self->kind == THREAD_FOREIGN)
         return foreign_park(self, lock, rank);
     self->park_rank = (uint8_t)rank;

@@ -16,6 +16,7 @@
 #include <pthread.h>
 
 #include "base/barrier.h"
+#include "core/activation.h"
 #include "core/monitor.h"
 #include "core/pool.h"
 #include "core/prefault.h"
@@ -47,6 +48,7 @@ static void after_fork_in_child(void)
     table_fork_reset();
     global_forget();
     workers_forget();
+    activation_fork_reset();
     procs_fork_reset();
     pool_fork_reset(self);
     threads_fork_reset(self);

@@ -33,6 +33,7 @@
 #include <errno.h>
 
 #include "base/futex.h"
+#include "core/activation.h"
 #include "core/monitor.h"
 #include "core/runq.h"
 #include "core/sched.h"
@@ -162,6 +163,13 @@ void worker_give(struct worker *worker, struct proc *proc)
     futex_wake(&worker->wake, 1);
 }
 
+/* The event first: the worker tells it before it runs anybody. */
+void worker_enlist(struct worker *worker, struct proc *proc)
+{
+    activation_event(GREEN_ACTIVATION_ADDED, NULL, (int)proc->index);
+    worker_give(worker, proc);
+}
+
 void worker_give_up(struct worker *worker)
 {
     worker->proc = NULL;
@@ -173,8 +181,10 @@ void worker_give_up(struct worker *worker)
 static void pass_on(struct worker *worker, struct worker *spare, uint64_t since)
 {
     struct proc *proc = worker->proc;
+    struct thread *blocked = atomic_load_explicit(&worker->current, memory_order_relaxed);
 
-    use_charge(proc, atomic_load_explicit(&worker->current, memory_order_relaxed), since);
+    use_charge(proc, blocked, since);
+    activation_event(GREEN_ACTIVATION_BLOCKED, blocked, (int)proc->index);
     worker->proc = NULL;
     tick_clear(worker);
     worker_give(spare, proc);
@@ -212,7 +222,7 @@ bool worker_hand_over(struct worker *worker)
 }
 
 /* For a worker whose own is gone, that of a worker which sleeps and becomes a spare.  With the lock held. */
-static bool take_idle(struct worker *worker)
+static bool take_idle(struct worker *worker, const struct thread *returned)
 {
     struct proc *proc = idle_procs;
 
@@ -223,6 +233,7 @@ static bool take_idle(struct worker *worker)
     worker_give_up(atomic_load(&proc->worker));
     attach(worker, proc);
     atomic_fetch_add_explicit(&hold_counts.idle, 1, memory_order_relaxed);
+    activation_event(GREEN_ACTIVATION_UNBLOCKED, returned, (int)proc->index);
     return true;
 }
 
@@ -235,12 +246,13 @@ static void after_revoked(struct thread *left, void *arg)
     (void)arg;
     atomic_store_explicit(&left->state, THREAD_READY, memory_order_relaxed);
     lock_acquire(&sched_lock, RANK_SCHED);
-    const bool idle = atomic_load(&worker->hold) == HOLD_OWNED || take_idle(worker);
+    const bool idle = atomic_load(&worker->hold) == HOLD_OWNED || take_idle(worker, left);
     if (!idle) {
         global_push_front_locked(left);
         atomic_store(&lost->returned, true);
         worker_give_up(worker);
         atomic_fetch_add_explicit(&hold_counts.queued, 1, memory_order_relaxed);
+        activation_event(GREEN_ACTIVATION_UNBLOCKED, left, -1);
     }
     lock_release(&sched_lock, RANK_SCHED);
     if (idle) {
@@ -255,7 +267,7 @@ static bool regain(struct thread *self)
 {
     lock_acquire(&sched_lock, RANK_SCHED);
     const bool held = atomic_load(&self->worker->hold) == HOLD_OWNED; /* since a handler of the program's came between */
-    const bool idle = held || take_idle(self->worker);
+    const bool idle = held || take_idle(self->worker, self);
     lock_release(&sched_lock, RANK_SCHED);
     if (!idle || held)
         return held;
@@ -310,6 +322,8 @@ void hold_regain(struct thread *self)
         wait_for_idle(self);
     } else if (!regain(self)) {
         move(self);
+    } else if (activation_pending()) {
+        worker->tick_pending = true; /* whose judgement tells them */
     }
     if (unlikely(signal_closed_stale(self->worker)))
         self->worker->tick_pending = true; /* others have opened what was closed here: see signal/close.c */

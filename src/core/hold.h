@@ -33,6 +33,8 @@ struct worker *spare_surplus(uint64_t now, uint64_t quiet_ns, uint64_t *next);
 
 /* To a worker that is not on the list and has none; wakes it. */
 void worker_give(struct worker *worker, struct proc *proc);
+/* The same of a processor that had none: it is in service from here on. */
+void worker_enlist(struct worker *worker, struct proc *proc);
 /* By the worker, in its own context: it has no processor from here on, and is on the list. */
 void worker_give_up(struct worker *worker);
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "core/activation.h"
 #include "core/hold.h"
 #include "core/monitor.h"
 #include "core/runq.h"
@@ -93,6 +94,7 @@ void proc_retire(struct worker *worker)
         lock_acquire(&sched_lock, RANK_SCHED);
         atomic_store(&proc->worker, NULL);
         worker_give_up(worker);
+        activation_event(GREEN_ACTIVATION_REMOVED, NULL, (int)proc->index);
         lock_release(&sched_lock, RANK_SCHED);
     }
     lock_release(&control_lock, RANK_CONTROL);
@@ -112,7 +114,7 @@ static struct proc *claim_missing(struct worker **spare)
         lock_acquire(&sched_lock, RANK_SCHED);
         *spare = spare_take();
         if (*spare)
-            worker_give(*spare, found); /* which wakes it */
+            worker_enlist(*spare, found); /* which wakes it */
         else
             found->promised = true;
         lock_release(&sched_lock, RANK_SCHED);

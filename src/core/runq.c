@@ -18,6 +18,14 @@ void run_list_append(struct run_list *list, struct thread *thread)
     list->tail = thread;
 }
 
+void run_list_prepend(struct run_list *list, struct thread *thread)
+{
+    thread->next = list->head;
+    if (!list->head)
+        list->tail = thread;
+    list->head = thread;
+}
+
 struct thread *run_list_pop(struct run_list *list)
 {
     struct thread *thread = list->head;

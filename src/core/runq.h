@@ -147,6 +147,7 @@ void runq_push_next(struct proc *proc, struct thread *thread);
 /* Take half of another's line; one of them is returned, the rest is in the thief's. */
 struct thread *runq_steal(struct proc *thief, struct proc *victim, bool next_too);
 void run_list_append(struct run_list *list, struct thread *thread);
+void run_list_prepend(struct run_list *list, struct thread *thread);
 struct thread *run_list_pop(struct run_list *list);
 void global_push(struct run_list *list, unsigned count);
 void global_push_one(struct thread *thread);

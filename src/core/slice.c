@@ -9,6 +9,7 @@
  * Ticks come only while somebody waits, or for the first deadline.  Rejected: a tick for ever, as kernels once had it,
  * which costs a computing thread a signal each slice for nothing.
  */
+#include "core/activation.h"
 #include "core/hold.h"
 #include "core/monitor.h"
 #include "core/runq.h"
@@ -188,6 +189,14 @@ static void woken_append(struct proc *proc, struct thread *thread, bool displace
     atomic_store_explicit(&proc->attention, true, memory_order_relaxed);
 }
 
+/* It goes ahead of those, and continues the slice. */
+static void woken_prepend(struct proc *proc, struct thread *thread)
+{
+    thread->displaced = true;
+    run_list_prepend(&proc->woken, thread);
+    atomic_store_explicit(&proc->attention, true, memory_order_relaxed);
+}
+
 /* The thread that made room for woken ones goes on after them, or on another processor that has nothing to do. */
 static void after_displaced(struct thread *left, void *arg)
 {
@@ -325,6 +334,25 @@ static uint64_t just_after_deadline(const struct proc *proc)
     return now;
 }
 
+/* It was displaced for a moment, and runs next. */
+static void after_detour(struct thread *left, void *arg)
+{
+    struct proc *proc = left->worker->proc;
+
+    (void)arg;
+    atomic_store_explicit(&left->state, THREAD_READY, memory_order_relaxed);
+    woken_prepend(proc, left);
+}
+
+/* The observers are told by the worker's own context: that runs first, and finds the elected thread ahead of all. */
+static struct thread *by_way_of_own(struct worker *worker, struct thread *next)
+{
+    if (likely(!activation_pending()) || next == &worker->own)
+        return next;
+    woken_prepend(worker->proc, next);
+    return &worker->own;
+}
+
 void slice_judge(struct thread *self)
 {
     struct worker *worker = self->worker;
@@ -347,10 +375,13 @@ void slice_judge(struct thread *self)
     if (!next) {
         if (waits) /* here, while other processors may be idle */
             wake_for(proc);
+        if (activation_pending())
+            switch_to(self, &worker->own, after_detour, NULL);
         return;
     }
     count_up(&proc->count.preemptions);
+    activation_event(GREEN_ACTIVATION_PREEMPTED, self, (int)proc->index);
     if (!slice_over)
         count_up(&proc->count.wakeup_preemptions);
-    switch_to(self, next, slice_over ? after_slice : after_displaced, NULL);
+    switch_to(self, by_way_of_own(worker, next), slice_over ? after_slice : after_displaced, NULL);
 }

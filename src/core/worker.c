@@ -11,6 +11,7 @@
  * one after the other, and a single thread that comes and goes wakes one.
  */
 #include "base/futex.h"
+#include "core/activation.h"
 #include "core/hold.h"
 #include "core/monitor.h"
 #include "core/observe.h"
@@ -262,6 +263,8 @@ static struct thread *find_work(struct worker *worker)
     for (;;) {
         struct thread *next;
 
+        if (activation_pending())
+            activation_tell();
         if (atomic_load(&worker->hold) == HOLD_NONE) {
             if (atomic_load(&worker->ending))
                 return NULL;

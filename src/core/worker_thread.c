@@ -267,7 +267,7 @@ static void *worker_main(void *arg)
     }
     lock_acquire(&sched_lock, RANK_SCHED);
     if (spawn->proc)
-        worker_give(worker, spawn->proc);
+        worker_enlist(worker, spawn->proc);
     else
         spare_add(worker);
     lock_release(&sched_lock, RANK_SCHED);
