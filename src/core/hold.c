@@ -34,6 +34,7 @@
 
 #include "base/futex.h"
 #include "core/activation.h"
+#include "core/invariant.h"
 #include "core/monitor.h"
 #include "core/runq.h"
 #include "core/sched.h"
@@ -143,6 +144,11 @@ struct worker *spare_surplus(uint64_t now, uint64_t quiet_ns, uint64_t *next)
     return worker;
 }
 
+struct worker *spare_any(void)
+{
+    return spare_workers;
+}
+
 unsigned spares(void)
 {
     return atomic_load_explicit(&spare_count, memory_order_relaxed);
@@ -168,6 +174,7 @@ void worker_enlist(struct worker *worker, struct proc *proc)
 {
     activation_event(GREEN_ACTIVATION_ADDED, NULL, (int)proc->index);
     worker_give(worker, proc);
+    invariant_assert();
 }
 
 void worker_give_up(struct worker *worker)
@@ -198,6 +205,7 @@ bool worker_revoke(struct worker *worker, struct worker *spare, uint64_t since)
         return false;
     pass_on(worker, spare, since);
     tick_on_return(worker);
+    invariant_assert();
     return true;
 }
 
@@ -205,6 +213,7 @@ void worker_replace(struct worker *worker, struct worker *spare)
 {
     atomic_store(&worker->hold, HOLD_REVOKED);
     pass_on(worker, spare, clock_now());
+    invariant_assert();
 }
 
 bool worker_hand_over(struct worker *worker)
@@ -214,6 +223,7 @@ bool worker_hand_over(struct worker *worker)
     if (spare) {
         atomic_store(&worker->hold, HOLD_REVOKED); /* under the lock: the monitor, if it was about to, fails */
         pass_on(worker, spare, clock_now());
+        invariant_assert();
     }
     lock_release(&sched_lock, RANK_SCHED);
     if (!spare || spares() == 0)
@@ -234,6 +244,7 @@ static bool take_idle(struct worker *worker, const struct thread *returned)
     attach(worker, proc);
     atomic_fetch_add_explicit(&hold_counts.idle, 1, memory_order_relaxed);
     activation_event(GREEN_ACTIVATION_UNBLOCKED, returned, (int)proc->index);
+    invariant_assert();
     return true;
 }
 
@@ -253,6 +264,7 @@ static void after_revoked(struct thread *left, void *arg)
         worker_give_up(worker);
         atomic_fetch_add_explicit(&hold_counts.queued, 1, memory_order_relaxed);
         activation_event(GREEN_ACTIVATION_UNBLOCKED, left, -1);
+        invariant_assert();
     }
     lock_release(&sched_lock, RANK_SCHED);
     if (idle) {

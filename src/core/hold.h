@@ -22,7 +22,9 @@ extern struct hold_counts hold_counts;
 /* Any processor whose worker sleeps, or NULL. */
 struct proc *idle_any(void);
 
-/* A worker without a processor, off the list; NULL when there is none. */
+/* Any worker without a processor, or NULL. */
+struct worker *spare_any(void);
+/* The same, off the list. */
 struct worker *spare_take(void);
 /* Put a worker back that was taken. */
 void spare_add(struct worker *worker);

@@ -11,6 +11,7 @@
 
 #include "core/activation.h"
 #include "core/hold.h"
+#include "core/invariant.h"
 #include "core/monitor.h"
 #include "core/runq.h"
 #include "core/sched.h"
@@ -95,6 +96,7 @@ void proc_retire(struct worker *worker)
         atomic_store(&proc->worker, NULL);
         worker_give_up(worker);
         activation_event(GREEN_ACTIVATION_REMOVED, NULL, (int)proc->index);
+        invariant_assert();
         lock_release(&sched_lock, RANK_SCHED);
     }
     lock_release(&control_lock, RANK_CONTROL);
@@ -140,6 +142,8 @@ int procs_start_missing(void)
         if (spare)
             continue;
         error = worker_spawn(proc, NULL);
+        if (error) /* another may have found that none is, thanks to the promise */
+            atomic_store(&procs_missing, true);
         proc->promised = false;
         if (error)
             return error;

@@ -13,6 +13,7 @@
 #include "base/futex.h"
 #include "core/activation.h"
 #include "core/hold.h"
+#include "core/invariant.h"
 #include "core/monitor.h"
 #include "core/observe.h"
 #include "core/pool.h"
@@ -243,6 +244,7 @@ static void idle(struct worker *worker)
     stop_spinning(worker, false); /* before others can set it again: they see the processor idle under this lock */
     count_up(&proc->count.idles);
     idle_add(proc);
+    invariant_assert();
     lock_release(&sched_lock, RANK_SCHED);
     atomic_thread_fence(memory_order_seq_cst);
     if (!work_anywhere() && !atomic_load(&proc->retired)) {
@@ -252,6 +254,7 @@ static void idle(struct worker *worker)
     lock_acquire(&sched_lock, RANK_SCHED);
     if (worker->proc == proc && proc->idle) /* else it was taken, and perhaps another given */
         idle_remove(proc);
+    invariant_assert();
     lock_release(&sched_lock, RANK_SCHED);
     if (worker->proc == proc)
         proc->accounted = clock_now();

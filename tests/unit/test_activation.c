@@ -1,5 +1,6 @@
 /*
- * Scheduler activations: what observers are told, in which order and where.
+ * Scheduler activations: what observers are told, in which order and where; and the invariant behind it, that as many
+ * workers hold processors as there are processors in service.
  */
 #include "unit.h"
 
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/activation.h"
+#include "core/invariant.h"
 #include "core/sched.h"
 
 TestSuite(activation, .timeout = LIMIT);
@@ -390,4 +392,98 @@ ON_BOTH(activation, fork)
     cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 7);
     stop_hogs();
     cr_assert_eq(green_activation_unregister(parents), 0);
+}
+
+/* The invariant. */
+
+static atomic_int on_proc[PROCS_MAX], most, running;
+
+/* Nobody is taken off a processor in a critical section: whoever else is there has another worker. */
+static void alone_on_its_processor(void)
+{
+    green_critical_enter();
+    const unsigned index = self_thread->worker->proc->index;
+    must(atomic_fetch_add(&on_proc[index], 1) == 0);
+    int beside = atomic_fetch_add(&running, 1) + 1;
+    if (beside > atomic_load(&most))
+        atomic_store(&most, beside);
+    spin_ns(2000);
+    atomic_fetch_sub(&running, 1);
+    atomic_fetch_sub(&on_proc[index], 1);
+    green_critical_leave();
+}
+
+static void look_at_the_invariant(void)
+{
+    struct thread *self = enter();
+    lock_acquire(&sched_lock, RANK_SCHED);
+    const char *violation = invariant_violation();
+    lock_release(&sched_lock, RANK_SCHED);
+    leave(self);
+    if (violation)
+        unit_fail(violation, __FILE__, __LINE__);
+}
+
+static void disturb(unsigned index, uint64_t round)
+{
+    static const int levels[] = {1, 3, 2, 5, 1, 8, 4};
+    struct timespec time = {0, 50000 + index * 30000};
+    if (index == 0 && round % 16 == 0)
+        must(green_setconcurrency(levels[round / 16 % 7]) == 0);
+    if (index % 3 == 1 && round % 4 == 0)
+        nanosleep(&time, NULL); /* blocks its kernel thread */
+    if (index % 3 == 2 && round % 4 == 0) {
+        green_blocking_enter();
+        nanosleep(&time, NULL);
+        green_blocking_leave();
+    }
+    alone_on_its_processor();
+    look_at_the_invariant();
+    spin_ns(5000);
+}
+
+/* Blocking, preemption and a changing number of processors: as many workers hold one as there are. */
+ON_BOTH(activation, invariant)
+{
+    green_activation_t registration = observe(GREEN_ACTIVATION_ALL, &log_a);
+    unsigned long first = stats_now().procs;
+    storm_of(12, STORM_PREEMPTIONS, disturb);
+    cr_assert_eq(green_setconcurrency(2), 0);
+    wait_for(stats_now().procs_retired > 0);
+    look_at_the_invariant();
+    if (strcmp(green_monitor_source(), "off") != 0)
+        cr_assert_gt(stats_now().retakes + counted(&log_a, GREEN_ACTIVATION_BLOCKED), 0);
+    cr_assert_leq(atomic_load(&most), 8);
+    if (green_activation_lost() == 0) {
+        wait_for(first + counted(&log_a, GREEN_ACTIVATION_ADDED) ==
+                 2 + counted(&log_a, GREEN_ACTIVATION_REMOVED));
+        cr_assert_eq(counted(&log_a, GREEN_ACTIVATION_BLOCKED), counted(&log_a, GREEN_ACTIVATION_UNBLOCKED));
+    }
+    cr_assert_eq(green_activation_unregister(registration), 0);
+}
+
+/* The check sees what it is for. */
+Test(activation, invariant_is_seen_to_break)
+{
+    start(1);
+    struct thread *self = enter();
+    struct worker *worker = self->worker;
+    struct proc *proc = worker->proc;
+    lock_acquire(&sched_lock, RANK_SCHED);
+    const char *whole = invariant_violation();
+    atomic_store(&worker->hold, HOLD_REVOKED);
+    const char *revoked = invariant_violation();
+    atomic_store(&worker->hold, HOLD_OWNED);
+    atomic_store(&proc->worker, NULL);
+    const char *nobody = invariant_violation();
+    atomic_store(&proc->worker, worker);
+    worker->proc = NULL;
+    const char *other = invariant_violation();
+    worker->proc = proc;
+    lock_release(&sched_lock, RANK_SCHED);
+    leave(self);
+    cr_assert_null(whole);
+    cr_assert_not_null(revoked);
+    cr_assert_not_null(nobody);
+    cr_assert_not_null(other);
 }
