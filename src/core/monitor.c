@@ -112,31 +112,35 @@ static int depth_of(const struct thread *thread)
     return __atomic_load_n(&thread->depth, __ATOMIC_ACQUIRE);
 }
 
-static bool is_blocked(struct worker *worker)
+/* A block of that date is worth the move by now. */
+static bool is_old_enough(uint64_t since, uint64_t now)
 {
-    uint64_t now = clock_now(), since = block_since(worker, now);
-
     return since != NEVER && now >= since + BLOCK_NS;
 }
 
-/* With hold REVOKING: everybody sees that from here on, or we see the depth of the worker's thread. */
-static bool may_revoke(struct worker *worker)
+/*
+ * With hold REVOKING: everybody sees that from here on, or we see the depth of the worker's thread.  Whether it is
+ * blocked, and since when, is looked at afresh: it may have come back in between.
+ */
+static bool may_revoke(struct worker *worker, uint64_t *since)
 {
     syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
     uint64_t switches = atomic_load_explicit(&worker->switches, memory_order_acquire);
     int depth = depth_of(atomic_load_explicit(&worker->current, memory_order_acquire));
-    return depth == 0 && atomic_load_explicit(&worker->switches, memory_order_acquire) == switches &&
-           is_blocked(worker);
+    if (depth > 0 || atomic_load_explicit(&worker->switches, memory_order_acquire) != switches)
+        return false;
+    uint64_t now = clock_now();
+    *since = block_since(worker, now);
+    return is_old_enough(*since, now);
 }
 
-static bool hand_over(struct worker *worker)
+static bool hand_over(struct worker *worker, uint64_t since)
 {
-    uint64_t now = clock_now(), since = block_since(worker, now);
     bool revoked = false;
 
     lock_acquire(&sched_lock, RANK_SCHED);
     struct worker *spare = spare_take();
-    if (spare && !(revoked = worker_revoke(worker, spare, since < now ? since : now)))
+    if (spare && !(revoked = worker_revoke(worker, spare, since)))
         spare_add(spare);
     lock_release(&sched_lock, RANK_SCHED);
     if (!spare || spares() == 0)
@@ -146,15 +150,16 @@ static bool hand_over(struct worker *worker)
     return revoked;
 }
 
-/* True when the processor has moved on. */
-static bool retake(struct worker *worker)
+/* From a worker that looked blocked since then.  True when the processor has moved on. */
+static bool retake(struct worker *worker, uint64_t since, uint64_t now)
 {
     uint32_t owned = HOLD_OWNED, revoking = HOLD_REVOKING;
 
-    if (depth_of(atomic_load_explicit(&worker->current, memory_order_acquire)) > 0 || !is_blocked(worker) ||
+    if (!is_old_enough(since, now) ||
+        depth_of(atomic_load_explicit(&worker->current, memory_order_acquire)) > 0 ||
         !atomic_compare_exchange_strong(&worker->hold, &owned, HOLD_REVOKING))
         return false;
-    if (may_revoke(worker) && hand_over(worker)) {
+    if (may_revoke(worker, &since) && hand_over(worker, since)) {
         atomic_fetch_add_explicit(&monitor.retakes, 1, memory_order_relaxed);
         return true;
     }
@@ -212,7 +217,7 @@ static uint64_t overdue_after(const struct worker *worker)
  * none came, a signal ends its slice.  What it ran while nobody waited does not count, and one that is blocked loses
  * its processor instead, without a signal.  True when the worker turned out to be dead, and its processor has moved on.
  */
-static bool end_overdue(struct worker *worker, uint64_t now)
+static bool end_overdue(struct worker *worker, bool blocked)
 {
     uint64_t ticks = atomic_load_explicit(&worker->count.ticks, memory_order_relaxed), used = cpu_time(worker);
 
@@ -222,7 +227,7 @@ static bool end_overdue(struct worker *worker, uint64_t now)
                          ticks == worker->ticks_seen;
 
     worker->round_seen = monitor.round;
-    if (watched && (used < worker->used_seen + overdue_after(worker) || block_since(worker, now) != NEVER))
+    if (watched && (used < worker->used_seen + overdue_after(worker) || blocked))
         return false;
     if (watched)
         tick_send(worker);
@@ -247,10 +252,8 @@ static void look_until(struct look *look, uint64_t next)
  * A block that is too young is looked at again when it is old enough, however rarely we look: what is seen by /proc has
  * no date, and two looks a millisecond apart may never meet the same block, when ticks end it.
  */
-static void look_again(struct worker *worker, uint64_t now, struct look *look)
+static void look_again(uint64_t since, uint64_t now, struct look *look)
 {
-    uint64_t since = block_since(worker, now);
-
     if (since != NEVER && now < since + BLOCK_NS)
         look_until(look, since + BLOCK_NS);
 }
@@ -265,18 +268,19 @@ static void look_at(struct proc *proc, uint64_t now, struct look *look)
     const bool soon = deadline != NEVER && deadline <= now + AHEAD_NS;
     const bool late = soon && now >= deadline + LATE_NS;
     const bool missed = soon && now >= deadline + OVERDUE_MIN_NS; /* by a worker that may be dead */
-    if (atomic_load_explicit(&proc->ticking, memory_order_relaxed) || missed ||
-        (soon && block_since(worker, now) != NEVER)) {
+    const bool ticking = atomic_load_explicit(&proc->ticking, memory_order_relaxed);
+    const uint64_t since = ticking || soon ? block_since(worker, now) : NEVER;
+    if (ticking || missed || since != NEVER) {
         look->waits = true;
-        if (retake(worker))
+        if (retake(worker, since, now))
             look->found = true;
         else
-            look_again(worker, now, look);
-        look->found |= end_overdue(worker, now);
+            look_again(since, now, look);
+        look->found |= end_overdue(worker, since != NEVER);
     } else if (deadline != NEVER) {
         look_until(look, late ? now + LATE_NS : soon ? deadline + LATE_NS : deadline - AHEAD_NS);
     }
-    if (late && block_since(worker, clock_now()) == NEVER)
+    if (late && since == NEVER && block_since(worker, clock_now()) == NEVER) /* a signal would interrupt its call */
         tick_again(worker);
 }
 
