@@ -220,11 +220,8 @@ bool worker_hand_over(struct worker *worker)
 {
     lock_acquire(&sched_lock, RANK_SCHED);
     struct worker *spare = spare_take();
-    if (spare) {
-        atomic_store(&worker->hold, HOLD_REVOKED); /* under the lock: the monitor, if it was about to, fails */
-        pass_on(worker, spare, clock_now());
-        invariant_assert();
-    }
+    if (spare) /* the monitor, if it was about to, fails */
+        worker_replace(worker, spare);
     lock_release(&sched_lock, RANK_SCHED);
     if (!spare || spares() == 0)
         spares_want();

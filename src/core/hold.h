@@ -46,7 +46,7 @@ void worker_give_up(struct worker *worker);
  */
 bool worker_revoke(struct worker *worker, struct worker *spare, uint64_t since);
 
-/* The same for a worker whose kernel thread has ended, whatever its hold. */
+/* The same whatever its hold, for a worker that says so itself, or whose kernel thread has ended. */
 void worker_replace(struct worker *worker, struct worker *spare);
 
 /* By the worker, for its thread, which is about to block: the same to itself.  Takes the lock.  False without a spare. */
