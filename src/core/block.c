@@ -61,13 +61,18 @@ static const void *ring_open(void **place)
     return *place = ring;
 }
 
-int block_open_stat(struct worker *worker)
+static int stat_open(const struct worker *worker)
 {
     char path[64];
 
-    atomic_store(&worker->blocked_since, NEVER);
     snprintf(path, sizeof path, "/proc/self/task/%d/stat", worker->tid);
-    worker->stat_fd = open(path, O_RDONLY | O_CLOEXEC);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+int block_open_stat(struct worker *worker)
+{
+    atomic_store(&worker->blocked_since, NEVER);
+    worker->stat_fd = stat_open(worker);
     return worker->stat_fd < 0 ? errno : 0;
 }
 
@@ -121,8 +126,8 @@ static uint64_t ring_since(const struct perf_event_mmap_page *page)
     return blocked ? last.time : NEVER;
 }
 
-/* The state stands behind the last parenthesis: a name may hold others. */
-static bool stat_blocked(int fd)
+/* The state, among those, stands behind the last parenthesis: a name may hold others. */
+static bool stat_is(int fd, const char *states)
 {
     char text[128];
     ssize_t bytes = pread(fd, text, sizeof text - 1, 0);
@@ -131,7 +136,23 @@ static bool stat_blocked(int fd)
         return false;
     text[bytes] = '\0';
     const char *end = strrchr(text, ')');
-    return end && end[1] == ' ' && strchr("SDTt", end[2]);
+    return end && end[1] == ' ' && end[2] && strchr(states, end[2]);
+}
+
+static bool stat_blocked(int fd)
+{
+    return stat_is(fd, "SDTt");
+}
+
+bool block_remains(const struct worker *worker)
+{
+    int fd = stat_open(worker);
+
+    if (fd < 0)
+        return false;
+    const bool ended = stat_is(fd, "ZX");
+    close(fd);
+    return ended;
 }
 
 bool block_now(const struct worker *worker)

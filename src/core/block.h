@@ -19,6 +19,9 @@ bool block_now(const struct worker *worker);
 /* Without a system call, from a signal handler, too: by the ring, else what the monitor saw last. */
 bool block_seen(const struct worker *worker);
 
+/* Its kernel thread has ended and is still known to the kernel, as the process's first is. */
+bool block_remains(const struct worker *worker);
+
 /* "perf", "stat": what the last worker got. */
 const char *block_source_name(void);
 

@@ -177,17 +177,29 @@ static uint64_t cpu_time(const struct worker *worker)
     return (uint64_t)time.tv_sec * NS_PER_SEC + (uint64_t)time.tv_nsec;
 }
 
+/* Of the process's first kernel thread the kernel keeps the remains, which answer as if alive, but say what they are. */
+static bool is_first(const struct worker *worker)
+{
+    return worker->tid == getpid();
+}
+
+static bool has_ended(const struct worker *worker)
+{
+    if (is_first(worker))
+        return block_remains(worker);
+    return syscall(SYS_tgkill, getpid(), worker->tid, 0) != 0 && errno == ESRCH;
+}
+
 /*
  * The kernel thread has ended behind our back, by the exit system call: its processor goes to another worker.  Nobody
- * is there to shake hands with, and nobody comes back; the thread it ran is lost, as it never ended.  The process's
- * first kernel thread is not found out: the kernel keeps its remains, which answer as if alive.
+ * is there to shake hands with, and nobody comes back; the thread it ran is lost, as it never ended.
  */
 static bool bury(struct worker *worker)
 {
     bool dead;
 
     lock_acquire(&sched_lock, RANK_SCHED);
-    dead = worker->proc && syscall(SYS_tgkill, getpid(), worker->tid, 0) != 0 && errno == ESRCH;
+    dead = worker->proc && has_ended(worker);
     struct worker *spare = dead ? spare_take() : NULL;
     if (spare)
         worker_replace(worker, spare);
@@ -212,12 +224,23 @@ static uint64_t overdue_after(const struct worker *worker)
     return after > OVERDUE_MIN_NS ? after : OVERDUE_MIN_NS;
 }
 
+/* The first kernel thread's clock does not go away with it, but stands still.  Looked into rarely: that costs a file. */
+static bool may_be_remains(struct worker *worker, uint64_t used, uint64_t now)
+{
+    if (!is_first(worker) || (used == worker->used_last && now < worker->used_at + OVERDUE_MIN_NS))
+        return false;
+    const bool stands_still = used == worker->used_last;
+    worker->used_last = used;
+    worker->used_at = now;
+    return stands_still;
+}
+
 /*
  * A thread that spends its time in the kernel without blocking has no ticks by perf: when it has run for slices and
  * none came, a signal ends its slice.  What it ran while nobody waited does not count, and one that is blocked loses
  * its processor instead, without a signal.  True when the worker turned out to be dead, and its processor has moved on.
  */
-static bool end_overdue(struct worker *worker, bool blocked)
+static bool end_overdue(struct worker *worker, bool blocked, uint64_t now)
 {
     uint64_t ticks = atomic_load_explicit(&worker->count.ticks, memory_order_relaxed), used = cpu_time(worker);
 
@@ -227,6 +250,8 @@ static bool end_overdue(struct worker *worker, bool blocked)
                          ticks == worker->ticks_seen;
 
     worker->round_seen = monitor.round;
+    if (watched && !blocked && may_be_remains(worker, used, now) && bury(worker))
+        return true;
     if (watched && (used < worker->used_seen + overdue_after(worker) || blocked))
         return false;
     if (watched)
@@ -276,7 +301,7 @@ static void look_at(struct proc *proc, uint64_t now, struct look *look)
             look->found = true;
         else
             look_again(since, now, look);
-        look->found |= end_overdue(worker, since != NEVER);
+        look->found |= end_overdue(worker, since != NEVER, now);
     } else if (deadline != NEVER) {
         look_until(look, late ? now + LATE_NS : soon ? deadline + LATE_NS : deadline - AHEAD_NS);
     }

@@ -235,7 +235,7 @@ struct worker {
     int stat_fd;
     _Atomic uint64_t blocked_since;
     uint64_t blocked_switches; /* as the monitor saw it in /proc */
-    uint64_t ticks_seen, used_seen, round_seen; /* the monitor's */
+    uint64_t ticks_seen, used_seen, used_last, used_at, round_seen; /* the monitor's */
     stack_t altstack;
     bool altstack_made;          /* by us */
     bool listed;                 /* among all workers */

@@ -802,12 +802,12 @@ Test(blocking, limit_of_workers_is_reported, .timeout = LIMIT)
 
 /* The kernel thread under a worker ends behind the library's back: its processor goes on, its thread is lost. */
 
-/* Not the process's first: its remains are kept, and look alive.  Nor may the tick move the thread there meanwhile. */
-static void keep_off_the_first(void)
+/* On the process's first, of which remains are kept, or on another; and the tick may not move the thread meanwhile. */
+static void stay_on(bool first)
 {
     for (;;) {
         green_critical_enter();
-        if (gettid() != getpid())
+        if ((gettid() == getpid()) == first)
             return;
         green_critical_leave();
         nap(2000000);
@@ -816,7 +816,7 @@ static void keep_off_the_first(void)
 
 static void *end_kernel_thread(void *arg)
 {
-    keep_off_the_first();
+    stay_on(false);
     atomic_fetch_add((atomic_int *)arg, 1);
     syscall(SYS_exit, 0);
     return NULL;
@@ -841,9 +841,49 @@ EVERY_WAY(death_of_a_kernel_thread)
     wait_for(kernel_threads() <= stats_now().workers + 4);
 }
 
+static void *end_first_kernel_thread(void *arg)
+{
+    stay_on(true);
+    green_sem_post(arg);
+    syscall(SYS_exit, 0);
+    return NULL;
+}
+
+static void live_without_the_first(void)
+{
+    green_sem_t dying;
+    green_sem_init(&dying, 0, 0);
+    crowd_start();
+    spawn(end_first_kernel_thread, &dying);
+    green_sem_wait(&dying);
+    for (int i = 0; i < 20; i++) {
+        unsigned long before = atomic_load(&crowd_counted);
+        wait_for(atomic_load(&crowd_counted) > before + 1000);
+    }
+    must(green_setconcurrency(3) == 0);
+    wait_for(stats_now().procs_idle == 0);
+    crowd_stop();
+    must(stats_now().threads_live == 2); /* the lost one never ended */
+}
+
+/* The first's remains look alive.  In a child, as Criterion, too, watches the first. */
+EVERY_WAY(death_of_the_first_kernel_thread)
+{
+    int status;
+    pid_t pid = fork();
+    cr_assert_geq(pid, 0);
+    if (pid == 0) {
+        alarm((unsigned)LIMIT);
+        live_without_the_first();
+        _exit(7);
+    }
+    cr_assert_eq(uninterrupted(waitpid(pid, &status, 0)), pid);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 7, "status %d", status);
+}
+
 static void *end_second_kernel_thread(void *arg)
 {
-    keep_off_the_first();
+    stay_on(false);
     green_sem_post(arg);
     syscall(SYS_exit, 0);
     return NULL;
