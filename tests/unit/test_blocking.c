@@ -12,7 +12,6 @@
 #include "unit.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -721,28 +720,6 @@ Test(blocking, pure_n_to_1_does_not_deadlock, .timeout = LIMIT)
 
 extern uint64_t spares_quiet_ns; /* the library's own: src/core/monitor.h */
 
-static unsigned kernel_threads(void)
-{
-    unsigned count = 0;
-    DIR *tasks = opendir("/proc/self/task");
-    must(tasks);
-    while (readdir(tasks))
-        count++;
-    closedir(tasks);
-    return count - 2;
-}
-
-static unsigned open_files(void)
-{
-    unsigned count = 0;
-    DIR *files = opendir("/proc/self/fd");
-    must(files);
-    while (readdir(files))
-        count++;
-    closedir(files);
-    return count;
-}
-
 EVERY_WAY(surplus_workers_end_and_come_again)
 {
     enum { BURST = 40 };
@@ -766,8 +743,8 @@ EVERY_WAY(surplus_workers_end_and_come_again)
         close(blocked_pipe[1]);
         wait_for(stats_now().workers <= 12 && kernel_threads() <= 12 + 4);
         if (round == 0)
-            files = open_files();
-        wait_for(open_files() <= files + 2 * 12);
+            files = count_entries("/proc/self/fd");
+        wait_for(count_entries("/proc/self/fd") <= files + 2 * 12);
     }
     crowd_stop();
 }

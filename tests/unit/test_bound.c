@@ -4,16 +4,13 @@
  */
 #include "unit.h"
 
-#include <dirent.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 TestSuite(bound, .timeout = LIMIT);
@@ -504,17 +501,6 @@ ON_BOTH(bound, is_not_ticked)
     cr_assert_gt(stats_now().preemptions, before);
 }
 
-static unsigned kernel_threads(void)
-{
-    DIR *folder = opendir("/proc/self/task");
-    unsigned count = 0;
-    must(folder != NULL);
-    for (struct dirent *entry; (entry = readdir(folder));)
-        count += entry->d_name[0] != '.';
-    closedir(folder);
-    return count;
-}
-
 ON_BOTH(bound, a_thousand)
 {
     enum { AT_ONCE = 20 };
@@ -774,22 +760,6 @@ ON_BOTH(bound, no_memory_is_eagain)
  * still be in it.
  */
 #if !defined(__SANITIZE_ADDRESS__)
-
-static void check_exit_status(pid_t child, int expected)
-{
-    int status;
-    must(waitpid(child, &status, 0) == child);
-    must(WIFEXITED(status) && WEXITSTATUS(status) == expected);
-}
-
-static pid_t fork_mortal(void)
-{
-    pid_t child = fork();
-    must(child >= 0);
-    if (child == 0)
-        must(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
-    return child;
-}
 
 /* What a child does: threads of both kinds, from nothing. */
 static int use_threads_afresh(void)

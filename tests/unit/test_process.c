@@ -3,13 +3,10 @@
  */
 #include "unit.h"
 
-#include <signal.h>
 #include <spawn.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 TestSuite(process, .timeout = LIMIT);
@@ -45,17 +42,6 @@ static int use_threads_afresh(void)
         join_result(threads[i]);
     free(malloc(100000));
     return counter == COUNT * 100 ? 42 : 1;
-}
-
-static void check_exit_status(pid_t child, int expected)
-{
-    int status;
-    pid_t ended;
-    do
-        ended = waitpid(child, &status, 0);
-    while (ended < 0 && errno == EINTR);
-    must(ended == child);
-    must(WIFEXITED(status) && WEXITSTATUS(status) == expected);
 }
 
 static void *fork_and_wait(void *arg)
@@ -189,16 +175,6 @@ Test(process, blocking_read_is_restarted)
     join_result(reader);
     atomic_store(&over, true);
     join_result(busy);
-}
-
-/* A child that hangs must not outlive this test, and keep whoever reads its output waiting. */
-static pid_t fork_mortal(void)
-{
-    pid_t child = fork();
-    must(child >= 0);
-    if (child == 0)
-        must(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
-    return child;
 }
 
 static green_mutex_t cond_mutex = GREEN_MUTEX_INITIALIZER;

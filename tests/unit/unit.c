@@ -3,9 +3,13 @@
  */
 #include "unit.h"
 
+#include <dirent.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* How long a storm's thread works between two sleeps. */
@@ -127,6 +131,42 @@ int time_reached(clockid_t clock, struct timespec when)
     struct timespec now;
     clock_gettime(clock, &now);
     return now.tv_sec > when.tv_sec || (now.tv_sec == when.tv_sec && now.tv_nsec >= when.tv_nsec);
+}
+
+pid_t fork_mortal(void)
+{
+    pid_t child = fork();
+    must(child >= 0);
+    if (child == 0)
+        must(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
+    return child;
+}
+
+void check_exit_status(pid_t child, int expected)
+{
+    int status;
+    pid_t ended;
+    do
+        ended = waitpid(child, &status, 0);
+    while (ended < 0 && errno == EINTR);
+    must(ended == child);
+    must(WIFEXITED(status) && WEXITSTATUS(status) == expected);
+}
+
+unsigned count_entries(const char *folder)
+{
+    unsigned count = 0;
+    DIR *entries = opendir(folder);
+    must(entries);
+    while (readdir(entries))
+        count++;
+    closedir(entries);
+    return count - 2;
+}
+
+unsigned kernel_threads(void)
+{
+    return count_entries("/proc/self/task");
 }
 
 static void *run_stormer(void *arg)

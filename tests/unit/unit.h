@@ -16,6 +16,7 @@
 #include <green/sched.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/types.h>
 #include <time.h>
 
 #ifdef __cplusplus
@@ -77,6 +78,16 @@ struct timespec time_after(clockid_t clock, int64_t duration_ns);
 
 /* Whether the clock has reached a time that a call was told to wait for. */
 int time_reached(clockid_t clock, struct timespec when);
+
+/* fork(), of a child that a hang cannot let outlive its test, and keep whoever reads its output waiting. */
+pid_t fork_mortal(void);
+
+/* Wait for a child, which must exit with that status. */
+void check_exit_status(pid_t child, int expected);
+
+/* Entries of a folder, . and .. aside; and those of /proc/self/task. */
+unsigned count_entries(const char *folder);
+unsigned kernel_threads(void);
 
 /*
  * Call step(index, round) over and over on so many threads until they have been preempted so many times.  Every
