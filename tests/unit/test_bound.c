@@ -2,9 +2,8 @@
  * Bound threads: kernel threads of their own, with the life and the synchronisation of any green thread, scheduled by
  * the kernel as they were asked to be.
  */
-#include "unit.h"
+#include "kinds.h"
 
-#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -14,24 +13,6 @@
 #include <unistd.h>
 
 TestSuite(bound, .timeout = LIMIT);
-
-enum { EACH = 3, ROUNDS = 2000 };
-
-static green_attr_t bound_attr(void)
-{
-    green_attr_t attr;
-    must(green_attr_init(&attr) == 0);
-    must(green_attr_setscope(&attr, GREEN_SCOPE_SYSTEM) == 0);
-    return attr;
-}
-
-static green_t bind(void *(*routine)(void *), void *arg)
-{
-    green_attr_t attr = bound_attr();
-    green_t thread;
-    must(green_create(&thread, &attr, routine, arg) == 0);
-    return thread;
-}
 
 static int create_error(const green_attr_t *attr, void *(*routine)(void *))
 {
@@ -91,7 +72,7 @@ static void elsewhere(unsigned index, uint64_t round)
 ON_BOTH(bound, has_a_kernel_thread_of_its_own)
 {
     uint64_t workers = stats_now().workers;
-    green_t thread = bind(stay, &its_tid);
+    green_t thread = spawn_bound(stay, &its_tid);
     cr_assert_eq(stats_now().threads_live, 2);
     cr_assert_eq(stats_now().workers, workers);
     storm_of(4, 200, elsewhere);
@@ -118,7 +99,7 @@ static void *hog(void *arg)
 Test(bound, runs_while_the_only_processor_is_hogged)
 {
     start_cooperative();
-    green_t thread = bind(end_the_hog, NULL);
+    green_t thread = spawn_bound(end_the_hog, NULL);
     hog(NULL);
     join_result(thread);
 }
@@ -128,7 +109,7 @@ Test(bound, runs_while_all_processors_are_hogged)
     struct green_config config = {.procs = 2, .preempt = GREEN_OFF};
     start_config(&config);
     green_t hogs[2] = {spawn(hog, NULL), spawn(hog, NULL)};
-    green_t thread = bind(end_the_hog, NULL);
+    green_t thread = spawn_bound(end_the_hog, NULL);
     for (int i = 0; i < 2; i++)
         join_result(hogs[i]);
     join_result(thread);
@@ -145,12 +126,12 @@ static void *wait_at_gate(void *arg)
 ON_BOTH(bound, stale_ids)
 {
     green_sem_init(&gate, 0, 0);
-    green_t thread = bind(wait_at_gate, &gate);
+    green_t thread = spawn_bound(wait_at_gate, &gate);
     green_sem_post(&gate);
     cr_assert_eq(join_result(thread), &gate);
     cr_assert_eq(green_join(thread, NULL), ESRCH);
     cr_assert_eq(green_detach(thread), ESRCH);
-    green_t next = bind(wait_at_gate, NULL); /* in the same structure */
+    green_t next = spawn_bound(wait_at_gate, NULL); /* in the same structure */
     cr_assert_neq(next, thread);
     cr_assert_eq(green_join(thread, NULL), ESRCH);
     green_sem_post(&gate);
@@ -161,7 +142,7 @@ ON_BOTH(bound, detached)
 {
     green_attr_t attr = bound_attr();
     green_sem_init(&gate, 0, 0);
-    green_t born, later = bind(wait_at_gate, NULL);
+    green_t born, later = spawn_bound(wait_at_gate, NULL);
     green_attr_setdetachstate(&attr, GREEN_CREATE_DETACHED);
     cr_assert_eq(green_create(&born, &attr, wait_at_gate, NULL), 0);
     cr_assert_eq(green_join(born, NULL), EINVAL);
@@ -192,10 +173,10 @@ static void *join_self(void *arg)
 ON_BOTH(bound, deadlock)
 {
     int error = -1;
-    join_result(bind(join_self, NULL));
+    join_result(spawn_bound(join_self, NULL));
     green_sem_init(&gate, 0, 0);
     partner = green_self();
-    green_t thread = bind(join_partner, &error);
+    green_t thread = spawn_bound(join_partner, &error);
     green_sem_post(&gate);
     int own = green_join(thread, NULL);
     if (own == EDEADLK) { /* then it waits for this thread, which ends with the process */
@@ -239,8 +220,8 @@ static void *exit_posix(void *arg)
 
 ON_BOTH(bound, exit_unwinds_and_keeps_the_result)
 {
-    cr_assert_eq(join_result(bind(exit_green, &unwound)), &unwound);
-    cr_assert_eq(join_result(bind(exit_posix, &over)), &over);
+    cr_assert_eq(join_result(spawn_bound(exit_green, &unwound)), &unwound);
+    cr_assert_eq(join_result(spawn_bound(exit_posix, &over)), &over);
     cr_assert_eq(unwound, 2);
 }
 
@@ -270,7 +251,7 @@ ON_BOTH(bound, key_destructors_run_before_the_join)
     int rounds = (int)sysconf(_SC_THREAD_DESTRUCTOR_ITERATIONS);
     cr_assert_eq(pthread_key_create(&key, destroy), 0);
     for (int i = 1; i <= 3; i++) {
-        join_result(bind(set_key, NULL));
+        join_result(spawn_bound(set_key, NULL));
         cr_assert_eq(destroyed, i * rounds);
     }
     join_result(spawn(set_key, NULL)); /* the same for those whose block is used again */
@@ -295,8 +276,8 @@ static void *call_once(void *arg)
 
 ON_BOTH(bound, exit_within_once)
 {
-    cr_assert_null(join_result(bind(call_once, &once)));
-    cr_assert_eq(join_result(bind(call_once, &once)), &once);
+    cr_assert_null(join_result(spawn_bound(call_once, &once)));
+    cr_assert_eq(join_result(spawn_bound(call_once, &once)), &once);
     cr_assert_eq(tries, 2);
 }
 
@@ -344,120 +325,42 @@ ON_BOTH(bound, stack_is_as_large_as_asked)
  * Synchronisation, among threads of all three kinds.
  */
 
-static green_mutex_t mutex = GREEN_MUTEX_INITIALIZER;
-static green_cond_t cond = GREEN_COND_INITIALIZER;
-static green_sem_t sem;
-static long counter;
-static atomic_long holders;
-
-struct foreigner {
-    pthread_t thread;
-    void *(*routine)(void *);
-    green_sem_t ended;
-};
-
-static void *run_foreigner(void *arg)
-{
-    struct foreigner *me = arg;
-    me->routine(NULL);
-    must(green_sem_post(&me->ended) == 0);
-    return NULL;
-}
+enum { EACH = 3 };
 
 static void run_all_kinds(void *(*routine)(void *))
 {
     struct foreigner foreigners[EACH];
     green_t bound[EACH], multiplexed[EACH];
     for (int i = 0; i < EACH; i++) {
-        foreigners[i].routine = routine;
-        must(green_sem_init(&foreigners[i].ended, 0, 0) == 0);
-        must(pthread_create(&foreigners[i].thread, NULL, run_foreigner, &foreigners[i]) == 0);
-        bound[i] = bind(routine, &bound[i]);
+        start_foreigner(&foreigners[i], routine, &foreigners[i]);
+        bound[i] = spawn_bound(routine, &bound[i]);
         multiplexed[i] = spawn(routine, &multiplexed[i]);
     }
     for (int i = 0; i < EACH; i++) {
         cr_assert_eq(join_result(bound[i]), &bound[i]);
         cr_assert_eq(join_result(multiplexed[i]), &multiplexed[i]);
-        must(green_sem_wait(&foreigners[i].ended) == 0);
-        must(pthread_join(foreigners[i].thread, NULL) == 0);
+        end_foreigner(&foreigners[i]);
     }
-}
-
-static void *lock_often(void *arg)
-{
-    for (int i = 0; i < ROUNDS; i++) {
-        must(green_mutex_lock(&mutex) == 0);
-        long before = counter;
-        spin_ns(i % 64 ? 100 : 5000);
-        counter = before + 1;
-        must(green_mutex_unlock(&mutex) == 0);
-    }
-    return arg;
 }
 
 ON_BOTH(bound, mutex)
 {
-    run_all_kinds(lock_often);
-    cr_assert_eq(counter, 3 * EACH * ROUNDS);
-}
-
-static void *hold_a_unit(void *arg)
-{
-    for (int i = 0; i < ROUNDS; i++) {
-        must(green_sem_wait(&sem) == 0);
-        must(atomic_fetch_add(&holders, 1) < 2);
-        atomic_fetch_sub(&holders, 1);
-        must(green_sem_post(&sem) == 0);
-    }
-    return arg;
+    cr_assert_eq(contend_for_mutex(run_all_kinds), 3 * EACH * LOCKS_EACH);
 }
 
 ON_BOTH(bound, sem)
 {
-    int value;
-    green_sem_init(&sem, 0, 2);
-    run_all_kinds(hold_a_unit);
-    green_sem_getvalue(&sem, &value);
-    cr_assert_eq(value, 2);
-}
-
-/* Everybody waits for the count to reach the next multiple: a barrier of all kinds. */
-static void *meet_often(void *arg)
-{
-    for (int i = 1; i <= 200; i++) {
-        green_mutex_lock(&mutex);
-        if (++counter == (long)i * 3 * EACH)
-            green_cond_broadcast(&cond);
-        while (counter < (long)i * 3 * EACH)
-            must(green_cond_wait(&cond, &mutex) == 0);
-        green_mutex_unlock(&mutex);
-    }
-    return arg;
+    cr_assert_eq(contend_for_sem(run_all_kinds), 2);
 }
 
 ON_BOTH(bound, cond)
 {
-    run_all_kinds(meet_often);
-    cr_assert_eq(counter, 200 * 3 * EACH);
-}
-
-static void *wait_too_long(void *arg)
-{
-    struct timespec soon = time_after(CLOCK_REALTIME, 3000000);
-    must(green_sem_timedwait(&sem, &soon) == -1 && errno == ETIMEDOUT);
-    must(time_reached(CLOCK_REALTIME, soon));
-    soon = time_after(CLOCK_REALTIME, 3000000);
-    must(green_mutex_timedlock(&mutex, &soon) == ETIMEDOUT);
-    must(time_reached(CLOCK_REALTIME, soon));
-    return arg;
+    cr_assert_eq(contend_for_cond(run_all_kinds, 3 * EACH), 3 * EACH * MEETINGS);
 }
 
 ON_BOTH(bound, timed_waits)
 {
-    green_sem_init(&sem, 0, 0);
-    green_mutex_lock(&mutex);
-    run_all_kinds(wait_too_long);
-    green_mutex_unlock(&mutex);
+    contend_in_vain(run_all_kinds);
 }
 
 static void *echo(void *arg)
@@ -470,7 +373,7 @@ static void *echo(void *arg)
 static void *create_and_join(void *arg)
 {
     for (int i = 0; i < 30; i++) {
-        green_t bound = bind(echo, &i), multiplexed = spawn(echo, &arg);
+        green_t bound = spawn_bound(echo, &i), multiplexed = spawn(echo, &arg);
         must(join_result(multiplexed) == &arg);
         must(join_result(bound) == &i);
     }
@@ -496,7 +399,7 @@ ON_BOTH(bound, is_not_ticked)
 {
     uint64_t before = stats_now().preemptions;
     start_hogs(3);
-    join_result(bind(sleep_undisturbed, NULL));
+    join_result(spawn_bound(sleep_undisturbed, NULL));
     stop_hogs();
     cr_assert_gt(stats_now().preemptions, before);
 }
@@ -507,7 +410,7 @@ ON_BOTH(bound, a_thousand)
     green_t threads[AT_ONCE], before = 0;
     for (int round = 0; round < 50; round++) {
         for (int i = 0; i < AT_ONCE; i++)
-            threads[i] = bind(i % 2 ? echo : exit_green, &threads[i]);
+            threads[i] = spawn_bound(i % 2 ? echo : exit_green, &threads[i]);
         cr_assert_neq(threads[0], before);
         before = threads[0];
         for (int i = 0; i < AT_ONCE; i++)
@@ -552,7 +455,7 @@ ON_BOTH(bound, affinity_by_attribute)
         join_result(thread);
         cr_assert(CPU_EQUAL(&found, &one));
     }
-    join_result(bind(own_cpus, &found));
+    join_result(spawn_bound(own_cpus, &found));
     cr_assert(CPU_EQUAL(&found, &all));
 }
 
@@ -590,7 +493,7 @@ ON_BOTH(bound, affinity_at_run_time)
     CPU_SET(cpu, &one);
     green_sem_init(&gate, 0, 0);
     for (int i = 0; i < 50; i++) {
-        green_t thread = bind(wait_at_gate, NULL);
+        green_t thread = spawn_bound(wait_at_gate, NULL);
         cr_assert_eq(green_setaffinity_np(thread, sizeof one, &one), 0);
         cr_assert_eq(green_getaffinity_np(thread, sizeof found, &found), 0);
         cr_assert(CPU_EQUAL(&found, &one));
@@ -610,7 +513,7 @@ ON_BOTH(bound, affinity_at_run_time)
 ON_BOTH(bound, affinity_of_an_ended_thread)
 {
     cpu_set_t all = process_cpus();
-    green_t thread = bind(nothing, &all);
+    green_t thread = spawn_bound(nothing, &all);
     wait_for(green_setaffinity_np(thread, sizeof all, &all) == ESRCH);
     cr_assert_eq(join_result(thread), &all);
 }
@@ -660,7 +563,7 @@ static void *inherit_or_not(void *arg)
 
 ON_BOTH(bound, policy_is_inherited_or_explicit)
 {
-    join_result(bind(inherit_or_not, NULL));
+    join_result(spawn_bound(inherit_or_not, NULL));
     cr_assert_eq(sched_getscheduler(0), SCHED_OTHER);
 }
 
@@ -696,7 +599,7 @@ ON_BOTH(bound, realtime_needs_privilege)
     green_attr_t attr = scheduled(SCHED_FIFO, 3);
     struct sched_param param = {.sched_priority = 3};
     green_sem_init(&gate, 0, 0);
-    green_t thread = bind(wait_at_gate, NULL);
+    green_t thread = spawn_bound(wait_at_gate, NULL);
     cr_assert_eq(setrlimit(RLIMIT_RTPRIO, &none), 0);
     if (geteuid() == 0)
         cr_assert_eq(setuid(65534), 0);
@@ -738,7 +641,7 @@ ON_BOTH(bound, scheduling_is_checked)
 ON_BOTH(bound, no_memory_is_eagain)
 {
     green_attr_t attr = bound_attr();
-    join_result(bind(nothing, NULL));
+    join_result(spawn_bound(nothing, NULL));
     struct rlimit limit = {(rlim_t)1 << 30, RLIM_INFINITY};
     green_attr_setstacksize(&attr, (size_t)1 << 30);
     cr_assert_eq(setrlimit(RLIMIT_AS, &limit), 0);
@@ -746,7 +649,7 @@ ON_BOTH(bound, no_memory_is_eagain)
         cr_assert_eq(create_error(&attr, nothing), EAGAIN);
     limit.rlim_cur = RLIM_INFINITY;
     cr_assert_eq(setrlimit(RLIMIT_AS, &limit), 0);
-    join_result(bind(nothing, NULL));
+    join_result(spawn_bound(nothing, NULL));
     cr_assert_eq(stats_now().threads_live, 1);
 }
 #endif
@@ -761,19 +664,21 @@ ON_BOTH(bound, no_memory_is_eagain)
  */
 #if !defined(__SANITIZE_ADDRESS__)
 
+static void run_both_kinds(void *(*routine)(void *))
+{
+    green_t threads[] = {spawn(routine, NULL), spawn_bound(routine, NULL), spawn(routine, NULL)};
+    green_usleep(500);
+    for (int i = 0; i < 3; i++)
+        join_result(threads[i]);
+}
+
 /* What a child does: threads of both kinds, from nothing. */
 static int use_threads_afresh(void)
 {
     cpu_set_t cpus;
     must(stats_now().threads_live == 1);
     must(green_getaffinity_np(green_self(), sizeof cpus, &cpus) == 0); /* it is still bound, to another tid */
-    counter = 0;
-    green_mutex_init(&mutex, NULL);
-    green_t threads[] = {spawn(lock_often, NULL), bind(lock_often, NULL), spawn(lock_often, NULL)};
-    green_usleep(500);
-    for (int i = 0; i < 3; i++)
-        join_result(threads[i]);
-    return counter == 3 * ROUNDS ? 42 : 1;
+    return contend_for_mutex(run_both_kinds) == 3 * LOCKS_EACH ? 42 : 1;
 }
 
 static void *fork_and_wait(void *arg)
@@ -789,7 +694,7 @@ ON_BOTH(bound, fork)
 {
     start_hogs(2);
     for (int i = 0; i < 5; i++)
-        join_result(bind(fork_and_wait, NULL));
+        join_result(spawn_bound(fork_and_wait, NULL));
     stop_hogs();
 }
 
@@ -808,8 +713,8 @@ ON_BOTH(bound, returns_in_the_child)
 {
     pid_t parent = getpid();
     for (int i = 0; i < 5; i++) {
-        join_result(bind(fork_and_return, NULL));
-        join_result(bind(fork_and_return, &parent));
+        join_result(spawn_bound(fork_and_return, NULL));
+        join_result(spawn_bound(fork_and_return, &parent));
         must(getpid() == parent);
     }
 }
@@ -818,7 +723,7 @@ static void *fork_a_child_that_binds(void *arg)
 {
     pid_t child = fork_mortal();
     if (child == 0)
-        _exit(join_result(bind(nothing, &mutex)) == &mutex ? 42 : 1);
+        _exit(join_result(spawn_bound(nothing, &gate)) == &gate ? 42 : 1);
     check_exit_status(child, 42);
     return arg;
 }
@@ -826,7 +731,7 @@ static void *fork_a_child_that_binds(void *arg)
 ON_BOTH(bound, child_of_a_multiplexed_thread)
 {
     green_sem_init(&gate, 0, 0);
-    green_t waits = bind(wait_at_gate, NULL);
+    green_t waits = spawn_bound(wait_at_gate, NULL);
     join_result(spawn(fork_a_child_that_binds, NULL));
     green_sem_post(&gate);
     join_result(waits);
@@ -848,7 +753,7 @@ ON_BOTH(bound, setuid_while_threads_come_and_go)
 {
     green_t threads[4];
     for (int i = 0; i < 4; i++)
-        threads[i] = i % 2 ? bind(be_myself, NULL) : spawn(be_myself, NULL);
+        threads[i] = i % 2 ? spawn_bound(be_myself, NULL) : spawn(be_myself, NULL);
     create_and_join(NULL);
     for (int i = 0; i < 4; i++)
         join_result(threads[i]);
