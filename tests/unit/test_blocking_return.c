@@ -1,0 +1,134 @@
+/*
+ * The ways back: of a blocked thread to a busy processor, to an idle one or to its own, and of one that said that it
+ * would block.
+ */
+#ifndef __SANITIZE_ADDRESS__ /* whose allocator is not for workers that come and go among blocked threads, nor for fork */
+#include "blocking.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+TestSuite(blocking_return, .timeout = LIMIT);
+
+/* The processor is busy: the thread stands in line. */
+EVERY_WAY(blocking_return, return_to_a_busy_processor)
+{
+    crowd_start();
+    while (stats_now().returns_queued < 10)
+        nap(1000000);
+    crowd_stop();
+    struct green_stats stats = stats_now();
+    cr_assert_leq(stats.returns_queued, stats.retakes);
+}
+
+static atomic_bool called_off;
+
+/* Until somebody's processor has been taken. */
+static void *run_until_retake(void *arg)
+{
+    const uint64_t *before = arg;
+    while (stats_now().retakes == *before && !atomic_load(&called_off))
+        ;
+    return NULL;
+}
+
+/* Nobody has anything to do by then: the thread takes an idle one. */
+EVERY_WAY(blocking_return, return_to_an_idle_processor)
+{
+    enum { OTHERS = 3 };
+    green_t others[OTHERS];
+    while (stats_now().returns_idle < 3) {
+        uint64_t before = stats_now().retakes;
+        atomic_store(&called_off, false);
+        for (int i = 0; i < OTHERS; i++)
+            others[i] = spawn(run_until_retake, &before);
+        nap(20000000);
+        atomic_store(&called_off, true);
+        for (int i = 0; i < OTHERS; i++)
+            join_result(others[i]);
+    }
+}
+
+/* It is back while the monitor makes up its mind: the thread keeps its processor. */
+EVERY_WAY(blocking_return, return_before_the_processor_is_gone)
+{
+    crowd_start();
+    for (long ns = 20000; stats_now().retakes_cancelled == 0; ns = ns < 200000 ? ns + 1000 : 20000) {
+        nap(ns);
+        green_safepoint();
+    }
+    crowd_stop();
+}
+
+/* In a handler on an alternate stack the thread cannot leave its worker: it goes on when a processor is free. */
+
+static atomic_bool handled;
+
+static void block_in_handler(int signal)
+{
+    (void)signal;
+    uint64_t retakes = stats_now().retakes;
+    do
+        nap(20000000);
+    while (stats_now().retakes == retakes);
+    green_safepoint(); /* into the library, without a processor */
+    must(stats_now().returns_idle > 0);
+    atomic_store(&called_off, true);
+    atomic_store(&handled, true);
+}
+
+static void *raise_on_alternate_stack(void *arg)
+{
+    stack_t stack = {.ss_sp = malloc(65536), .ss_size = 65536}, before;
+    must(sigaltstack(&stack, &before) == 0);
+    raise(SIGUSR1);
+    must(sigaltstack(&before, NULL) == 0);
+    free(stack.ss_sp);
+    return arg;
+}
+
+EVERY_WAY(blocking_return, return_on_an_alternate_stack)
+{
+    enum { OTHERS = 3 };
+    struct sigaction action = {.sa_handler = block_in_handler, .sa_flags = SA_ONSTACK | SA_RESTART};
+    green_t others[OTHERS];
+    cr_assert_eq(sigaction(SIGUSR1, &action, NULL), 0);
+    uint64_t before = stats_now().retakes;
+    for (int i = 0; i < OTHERS; i++)
+        others[i] = spawn(run_until_retake, &before);
+    green_t thread = spawn(raise_on_alternate_stack, NULL);
+    join_result(thread);
+    for (int i = 0; i < OTHERS; i++)
+        join_result(others[i]);
+    cr_assert(atomic_load(&handled));
+}
+
+/* Said beforehand: the processor goes at once, whatever the monitor sees. */
+EVERY_WAY(blocking_return, announced_blocks)
+{
+    crowd_start();
+    uint64_t queued = stats_now().returns_queued;
+    wait_for(stats_now().workers_spare > 0);
+    while (stats_now().returns_queued < queued + 20) {
+        green_blocking_enter();
+        unsigned long before = atomic_load(&crowd_counted);
+        for (int i = 0; i < 1000 && atomic_load(&crowd_counted) == before; i++)
+            nap(100000);
+        green_blocking_leave();
+    }
+    crowd_stop();
+}
+
+/* Nobody waits: the processor stays, and so does the thread. */
+EVERY_WAY(blocking_return, announced_alone)
+{
+    wait_for(stats_now().workers_spare > 0);
+    for (int i = 0; i < 100; i++) {
+        green_blocking_enter();
+        nap(1000);
+        green_blocking_leave();
+    }
+    cr_assert_eq(stats_now().workers_blocked, 0);
+}
+
+#endif
