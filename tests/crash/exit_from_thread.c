@@ -2,25 +2,9 @@
 /*
  * exit() from a thread while others hog the processors and main() waits: handlers run, the status is the caller's.
  */
-#include <green.h>
-#include <green/sched.h>
+#include "common.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-
-static void at_exit(void)
-{
-    fputs("atexit\n", stderr);
-}
-
-static volatile int over;
-
-static void *hog(void *arg)
-{
-    while (!over)
-        ;
-    return arg;
-}
 
 static void *run(void *arg)
 {
@@ -30,11 +14,5 @@ static void *run(void *arg)
 
 int main(void)
 {
-    struct green_config config = {.procs = 2, .slice_us = 100, .preempt = GREEN_ON};
-    green_t thread;
-    if (atexit(at_exit) || green_init(&config))
-        return 1;
-    for (int i = 0; i < 4; i++)
-        green_create(&thread, NULL, hog, NULL);
-    return green_create(&thread, NULL, run, NULL) || green_join(thread, NULL);
+    return say_at_exit() || start_hogs(2, 4) || run_scoped(GREEN_SCOPE_PROCESS, run);
 }

@@ -2,16 +2,10 @@
 /*
  * main() leaves by pthread_exit(); the process goes on until its last thread ends, a bound one, and exits in order.
  */
-#include <green.h>
+#include "common.h"
 
 #include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
-
-static void at_exit(void)
-{
-    fputs("atexit\n", stderr);
-}
 
 static void *run(void *arg)
 {
@@ -24,7 +18,7 @@ int main(void)
 {
     green_attr_t attr;
     green_t thread;
-    if (atexit(at_exit) || green_attr_init(&attr) || green_attr_setscope(&attr, GREEN_SCOPE_SYSTEM) ||
+    if (say_at_exit() || green_attr_init(&attr) || green_attr_setscope(&attr, GREEN_SCOPE_SYSTEM) ||
         green_create(&thread, &attr, run, NULL))
         return 1;
     pthread_exit(NULL);

@@ -3,15 +3,9 @@
  * main() leaves by green_exit(); the process goes on until its last thread ends, and then exits in order with status
  * 0.
  */
-#include <green.h>
+#include "common.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-
-static void at_exit(void)
-{
-    fputs("atexit\n", stderr);
-}
 
 static void *run(void *arg)
 {
@@ -23,7 +17,7 @@ static void *run(void *arg)
 int main(void)
 {
     green_t thread;
-    if (atexit(at_exit) || green_create(&thread, NULL, run, NULL))
+    if (say_at_exit() || green_create(&thread, NULL, run, NULL))
         return 1;
     green_exit(NULL);
 }

@@ -3,32 +3,9 @@
  * Recursion without end on a thread with a name: one line says whose stack of what size (as asked, or rounded up)
  * overflowed where.
  */
-#include <green.h>
-
-#include <stdint.h>
-
-static volatile int bottom;
-
-static __attribute__((noinline)) int dig(int depth)
-{
-    volatile char room[200];
-    room[depth % 200] = 1;
-    if (bottom)
-        return depth;
-    return dig(depth + 1) + room[depth % 200];
-}
-
-static void *run(void *arg)
-{
-    return (void *)(intptr_t)dig(arg != NULL);
-}
+#include "common.h"
 
 int main(void)
 {
-    green_attr_t attr;
-    green_t thread;
-    green_attr_init(&attr);
-    green_attr_setstacksize(&attr, 65536);
-    green_attr_setname_np(&attr, "digger");
-    return green_create(&thread, &attr, run, NULL) || green_join(thread, NULL);
+    return overflow(GREEN_SCOPE_PROCESS);
 }

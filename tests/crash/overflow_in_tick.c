@@ -3,8 +3,7 @@
  * Recursion so slow that ticks come all along the way: near its guard the thread has no room for a signal frame,
  * which the kernel reports with neither an address nor the usual code.  It must still be named.
  */
-#include <green.h>
-#include <green/sched.h>
+#include "common.h"
 
 #include <stdint.h>
 
@@ -35,23 +34,14 @@ static void *run(void *arg)
     return (void *)(intptr_t)dig(arg != NULL);
 }
 
-static void *hog(void *arg)
-{
-    while (!bottom)
-        ;
-    return arg;
-}
-
 int main(void)
 {
-    struct green_config config = {.procs = 1, .slice_us = 100, .preempt = GREEN_ON};
     green_attr_t attr;
     green_t thread;
-    if (green_init(&config))
+    if (start_hogs(1, 1))
         return 1;
     green_attr_init(&attr);
     green_attr_setstacksize(&attr, 65536);
     green_attr_setname_np(&attr, "brinkman");
-    return green_create(&thread, NULL, hog, NULL) || green_create(&thread, &attr, run, NULL) ||
-           green_join(thread, NULL);
+    return green_create(&thread, &attr, run, NULL) || green_join(thread, NULL);
 }
