@@ -68,25 +68,28 @@ void table_fork_reset(void)
     table_lock.word = 0;
 }
 
+/* The lock is for the thread's side of it, whichever that is. */
+static int copy_name(char *to, size_t bytes, const char *from)
+{
+    int error = ERANGE;
+
+    lock_acquire(&table_lock, RANK_TABLE);
+    if (strnlen(from, bytes) < bytes) {
+        strcpy(to, from);
+        error = 0;
+    }
+    lock_release(&table_lock, RANK_TABLE);
+    return error;
+}
+
 int green_setname_np(green_t id, const char *name)
 {
     struct thread *self = enter();
-    int error = 0;
 
     if (!self)
         return ENOMEM;
     struct thread *thread = table_find(id);
-    if (!thread)
-        error = ESRCH;
-    else if (!name)
-        error = EINVAL;
-    else if (strlen(name) >= NAME_BYTES)
-        error = ERANGE;
-    if (!error) {
-        lock_acquire(&table_lock, RANK_TABLE);
-        strcpy(thread->name, name);
-        lock_release(&table_lock, RANK_TABLE);
-    }
+    int error = !thread ? ESRCH : !name ? EINVAL : copy_name(thread->name, NAME_BYTES, name);
     leave(self);
     return error;
 }
@@ -94,23 +97,11 @@ int green_setname_np(green_t id, const char *name)
 int green_getname_np(green_t id, char *buffer, size_t bytes)
 {
     struct thread *self = enter();
-    int error = 0;
 
     if (!self)
         return ENOMEM;
-    struct thread *thread = table_find(id);
-    if (!thread)
-        error = ESRCH;
-    else if (!buffer)
-        error = EINVAL;
-    if (!error) {
-        lock_acquire(&table_lock, RANK_TABLE);
-        if (strlen(thread->name) < bytes)
-            strcpy(buffer, thread->name);
-        else
-            error = ERANGE;
-        lock_release(&table_lock, RANK_TABLE);
-    }
+    const struct thread *thread = table_find(id);
+    int error = !thread ? ESRCH : !buffer ? EINVAL : copy_name(buffer, bytes, thread->name);
     leave(self);
     return error;
 }
