@@ -44,6 +44,15 @@ static int is_one_line(const char *text)
 
 TestSuite(init, .init = clear_environment, .timeout = LIMIT);
 
+static size_t default_stack(void)
+{
+    green_attr_t attr;
+    size_t bytes;
+    cr_assert_eq(green_attr_init(&attr), 0);
+    cr_assert_eq(green_attr_getstacksize(&attr, &bytes), 0);
+    return bytes;
+}
+
 Test(init, defaults)
 {
     cpu_set_t cpus;
@@ -56,11 +65,7 @@ Test(init, defaults)
     cr_assert_eq(stats.threads_live, 1);
     cr_assert(!strcmp(green_tick_source(), "perf") || !strcmp(green_tick_source(), "timer"));
     cr_assert(!strcmp(green_tls_provider(), "allocate") || !strcmp(green_tls_provider(), "donor"));
-    green_attr_t attr;
-    size_t bytes;
-    cr_assert_eq(green_attr_init(&attr), 0);
-    cr_assert_eq(green_attr_getstacksize(&attr, &bytes), 0);
-    cr_assert_eq(bytes, 262144);
+    cr_assert_eq(default_stack(), 262144);
 }
 
 Test(init, first_call_starts_it)
@@ -89,11 +94,7 @@ Test(init, environment)
     cr_assert_eq(green_init(NULL), 0);
     cr_assert_eq(stats_now().procs, 3);
     cr_assert_str_eq(green_tick_source(), "monitor");
-    green_attr_t attr;
-    size_t bytes;
-    cr_assert_eq(green_attr_init(&attr), 0);
-    cr_assert_eq(green_attr_getstacksize(&attr, &bytes), 0);
-    cr_assert_eq(bytes, 65536);
+    cr_assert_eq(default_stack(), 65536);
 }
 
 Test(init, environment_turns_preemption_off)

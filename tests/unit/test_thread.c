@@ -84,6 +84,18 @@ ON_BOTH(thread, ids_are_never_given_twice)
         cr_assert_neq(ids[i - 1], ids[i]);
 }
 
+static void check_unknown(green_t id)
+{
+    char name[16];
+    unsigned slice;
+    cr_assert_eq(green_join(id, NULL), ESRCH);
+    cr_assert_eq(green_detach(id), ESRCH);
+    cr_assert_eq(green_setname_np(id, "stale"), ESRCH);
+    cr_assert_eq(green_getname_np(id, name, sizeof name), ESRCH);
+    cr_assert_eq(green_setslice_np(id, 1000), ESRCH);
+    cr_assert_eq(green_getslice_np(id, &slice), ESRCH);
+}
+
 /* Whoever has the structure now is not meant, and notices nothing. */
 ON_BOTH(thread, stale_ids_of_structures_in_use)
 {
@@ -101,12 +113,7 @@ ON_BOTH(thread, stale_ids_of_structures_in_use)
     for (int i = 0; i < COUNT; i++) {
         for (int j = 0; j < COUNT; j++)
             reused += (uint32_t)stale[i] == (uint32_t)threads[j];
-        cr_assert_eq(green_join(stale[i], NULL), ESRCH);
-        cr_assert_eq(green_detach(stale[i]), ESRCH);
-        cr_assert_eq(green_setname_np(stale[i], "stale"), ESRCH);
-        cr_assert_eq(green_getname_np(stale[i], name, sizeof name), ESRCH);
-        cr_assert_eq(green_setslice_np(stale[i], 1000), ESRCH);
-        cr_assert_eq(green_getslice_np(stale[i], &slice), ESRCH);
+        check_unknown(stale[i]);
     }
     cr_assert_gt(reused, 0, "else this shows nothing");
     for (int i = 0; i < COUNT; i++) {
@@ -123,16 +130,8 @@ ON_BOTH(thread, stale_ids_of_structures_in_use)
 ON_BOTH(thread, unknown_ids)
 {
     const green_t unknown[] = {0, 1ULL << 63, UINT64_MAX, (green_t)UINT32_MAX + 12345, green_self() + (1ULL << 40)};
-    char name[16];
-    unsigned slice;
-    for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
-        cr_assert_eq(green_join(unknown[i], NULL), ESRCH);
-        cr_assert_eq(green_detach(unknown[i]), ESRCH);
-        cr_assert_eq(green_setname_np(unknown[i], "x"), ESRCH);
-        cr_assert_eq(green_getname_np(unknown[i], name, sizeof name), ESRCH);
-        cr_assert_eq(green_setslice_np(unknown[i], 1000), ESRCH);
-        cr_assert_eq(green_getslice_np(unknown[i], &slice), ESRCH);
-    }
+    for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++)
+        check_unknown(unknown[i]);
 }
 
 ON_BOTH(thread, detach)
