@@ -55,7 +55,8 @@ typedef struct {
     int __sched_priority;
     int __has_cpus;
     cpu_set_t __cpus;
-    uint64_t __reserved[8];
+    unsigned __weight; /* 0: the creator's */
+    uint64_t __reserved[7];
 } green_attr_t;
 
 /* Threads parked on an object, first come first woken. */
@@ -146,6 +147,9 @@ GREEN_API int green_attr_getscope(const green_attr_t *attr, int *scope);
  * creates it, which for a multiplexed creator is a worker.  And on which CPUs: `bytes` is the size of *cpus; 0 takes the
  * set away again, and the creator's is inherited; get then says all.  None blocks.  Signal handler: yes.
  * Source: pthread_attr_setinheritsched, _setschedpolicy, _setschedparam, pthread_attr_setaffinity_np.
+ * A multiplexed thread is scheduled by the library, which has priorities with GREEN_POLICY=priority and the like
+ * (<green/policy.h>): the same calls then name one of SCHED_RR, 0 to 99, or SCHED_OTHER's 0, which is the same as 0 of
+ * SCHED_RR; what is not explicit is the creator's.
  *   EINVAL  no such value; a null pointer; a CPU above 1023 (setaffinity), or beyond `bytes` (getaffinity).  Whether the
  *           policy has the priority, and the machine the CPUs, green_create() finds out
  */
@@ -162,28 +166,33 @@ GREEN_API int green_attr_getaffinity_np(const green_attr_t *attr, size_t bytes, 
 
 /*
  * The same for a bound thread that runs, or for a kernel thread of the program's, which may also be of the kernel's
- * other policies (SCHED_BATCH, SCHED_IDLE).  Do not block but for a bound thread's start.  Signal handler: no.
- * Source: pthread_setschedparam, pthread_setaffinity_np.
+ * other policies (SCHED_BATCH, SCHED_IDLE).  Of a multiplexed thread, its priority with the library's policy, without
+ * what it has been lent; told as SCHED_RR.  It holds at once: one that runs and is no longer the most urgent makes room.
+ * Do not block but for a bound thread's start.  Signal handler: no.
+ * Source: pthread_setschedparam, _setschedprio, pthread_setaffinity_np.
  *   ESRCH    no such thread, or it has ended
- *   ENOTSUP  a multiplexed thread: the kernel knows nothing of it
- *   EINVAL   a policy, priority or set of CPUs that the kernel refuses; a null pointer
+ *   ENOTSUP  of a multiplexed thread: CPUs; a policy but SCHED_RR and SCHED_OTHER; anything, where the library's policy
+ *            is round robin, its default, which has no priorities
+ *   EINVAL   a policy, priority or set of CPUs that the kernel, or the library, refuses; a null pointer
  *   EPERM    the process may not (see sched(7): CAP_SYS_NICE, RLIMIT_RTPRIO)
  */
 GREEN_API int green_setschedparam(green_t thread, int policy, const struct sched_param *param);
 GREEN_API int green_getschedparam(green_t thread, int *policy, struct sched_param *param);
+GREEN_API int green_setschedprio(green_t thread, int priority);
 GREEN_API int green_setaffinity_np(green_t thread, size_t bytes, const cpu_set_t *cpus);
 GREEN_API int green_getaffinity_np(green_t thread, size_t bytes, cpu_set_t *cpus);
 
 /*
  * Start a thread that runs start(arg) and ends with its result.  attr may be NULL.  The creator's floating-point
  * environment is inherited.  Does not block.  Signal handler: no.  Source: pthread_create.
- *   EINVAL   a null thread or start, or an attribute object that was not initialised; for a bound thread also a
- *            priority that its policy has not, or no CPU of its set that the process may use
+ *   EINVAL   a null thread or start, or an attribute object that was not initialised; a priority that its policy has
+ *            not; for a bound thread, no CPU of its set that the process may use
  *   EAGAIN   no more thread ids, or no more guard pages (see max_map_count on kernels before 6.13); no kernel thread, or
  *            no memory, for a bound thread
  *   ENOMEM   no memory for the stack or its thread-local storage
  *   EPERM    a bound thread of a policy that the process may not use
- *   ENOTSUP  explicit scheduling, or a set of CPUs, for a thread that is not bound
+ *   ENOTSUP  for a thread that is not bound: a set of CPUs; explicit scheduling, or a weight, where the library's policy
+ *            is round robin; explicit scheduling by a policy but SCHED_RR and SCHED_OTHER
  */
 GREEN_API int green_create(green_t *thread, const green_attr_t *attr, void *(*start)(void *), void *arg);
 

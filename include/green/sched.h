@@ -38,6 +38,8 @@ enum green_monitor {
     GREEN_MONITOR_STAT = 4  /* by the state in /proc alone */
 };
 
+struct green_policy; /* of <green/policy.h> */
+
 /*
  * Settings.  A field that is 0 takes its environment variable, and where there is none, the default.  Set the whole
  * structure to zero first, so that fields of later versions keep their defaults.
@@ -52,7 +54,8 @@ struct green_config {
     size_t stack_bytes;        /* GREEN_STACK: a thread's stack in bytes, 16,384 to 1 GiB; 262,144 */
     enum green_monitor monitor; /* GREEN_MONITOR: on, off, perf or stat; on.  It needs preempt to be on */
     unsigned max_workers;      /* GREEN_MAX_WORKERS: kernel threads that run green threads at most; 10,000 */
-    uint64_t reserved[7];
+    const struct green_policy *policy; /* GREEN_POLICY: rr, priority or fair; rr.  See <green/policy.h> */
+    uint64_t reserved[6];
 };
 
 /*

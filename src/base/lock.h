@@ -19,12 +19,14 @@
 enum lock_rank {
     RANK_COND,      /* a condition variable's queue: held while its mutex is released */
     RANK_QUEUE,     /* any other wait queue */
+    RANK_INHERIT,   /* who waits for whom, with a policy that lends priorities */
     RANK_SIGNAL,    /* all that is pending, and who waits for it */
     RANK_CONTROL,   /* the set of processors */
     RANK_TIMERS,    /* a processor's timer heap */
     RANK_TIMERS_TO, /* another's, into which it is moved */
     RANK_UNBORN,    /* a processor's threads that have not started */
     RANK_SCHED,     /* global run queue, idle processors, spare workers */
+    RANK_POLICY,    /* the ready threads, with a policy other than the default */
     RANK_ACTIVATION, /* observers, and the events for them */
     RANK_POOL,      /* released threads */
     RANK_TABLE,     /* the thread table */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/policy.h"
 #include "core/sched.h"
 #include "mem/tls.h"
 
@@ -119,13 +120,22 @@ static int load_numbers(const struct green_config *config)
     return error;
 }
 
+static int load_policy(const struct green_policy *policy)
+{
+    if (policy != &policy_rr && (!policy->name || !policy->reset || !policy->enqueue || !policy->pick))
+        return refuse("GREEN_POLICY", "(of struct green_config)", "a policy with a name, reset, enqueue and pick");
+    policy_set(policy);
+    return 0;
+}
+
 static int load_words(const struct green_config *config)
 {
     static const char *const switches[] = {"", "1", "0", NULL};
     static const char *const ticks[] = {"auto", "timer", "monitor", "perf", NULL};
     static const char *const providers[] = {"auto", "allocate", "donor", NULL};
+    static const char *const policies[] = {"rr", "priority", "fair", NULL};
     static const char *const monitors[] = {"", "on", "off", "perf", "stat", NULL};
-    unsigned preempt, tick, tls, monitor;
+    unsigned preempt, tick, tls, monitor, policy = 0;
     int error = word("GREEN_PREEMPT", config->preempt, switches, "1 or 0", &preempt);
 
     if (!error)
@@ -134,6 +144,10 @@ static int load_words(const struct green_config *config)
         error = word("GREEN_MONITOR", config->monitor, monitors, "on, off, perf or stat", &monitor);
     if (!error)
         error = word("GREEN_TLS", 0, providers, "allocate, donor or auto", &tls);
+    if (!error && !config->policy)
+        error = word("GREEN_POLICY", 0, policies, "rr, priority or fair", &policy);
+    if (!error)
+        error = load_policy(config->policy ? config->policy : green_policy_by_name(policies[policy]));
     if (error)
         return error;
     settings.preempt = preempt != GREEN_OFF;

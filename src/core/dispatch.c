@@ -12,6 +12,7 @@
 
 #include "base/barrier.h"
 #include "core/observe.h"
+#include "core/policy.h"
 #include "core/runq.h"
 #include "core/sched.h"
 #include "core/signals.h"
@@ -51,7 +52,7 @@ void switch_specially(struct worker *worker, struct thread *next)
 {
     if (atomic_load_explicit(&observe_switch, memory_order_relaxed))
         observe(worker, next);
-    if (atomic_load_explicit(&next->slice_us, memory_order_relaxed) != 0 && worker->proc)
+    if (atomic_load_explicit(&next->slice_us, memory_order_relaxed) != 0 && worker->proc && !policy_on)
         slice_begin(worker->proc, next, clock_now());
     if (atomic_load_explicit(&next->special, memory_order_relaxed) & SPECIAL_SIGNAL)
         worker->tick_pending = true; /* it runs its handlers as it leaves the runtime */
@@ -81,7 +82,8 @@ static struct thread *take_global(struct proc *proc)
 
 /*
  * The dispatches that are not as most: on a processor that leaves service nobody is chosen; without ticks, deadlines
- * are looked at here; woken threads go first; and now and then the global queue does.
+ * are looked at here; woken threads go first; and now and then the global queue does.  With another policy than the
+ * default, all are so: it chooses, and nobody after it.
  */
 static struct thread *choose_specially(struct proc *proc)
 {
@@ -91,6 +93,11 @@ static struct thread *choose_specially(struct proc *proc)
     if (global_first) {
         atomic_store_explicit(&proc->until_global, GLOBAL_EVERY, memory_order_relaxed);
         count_up(&proc->rounds);
+    }
+    if (policy_on) {
+        if (!settings.preempt)
+            timers_fire(proc);
+        return policy_take(proc);
     }
     if (atomic_load_explicit(&proc->retired, memory_order_relaxed))
         return NULL;
@@ -124,7 +131,7 @@ static inline __attribute__((always_inline)) struct thread *choose_now(struct pr
     atomic_store_explicit(&proc->until_global, until, memory_order_relaxed);
     if (unlikely(until == 0 || atomic_load_explicit(&proc->attention, memory_order_relaxed))) {
         next = choose_specially(proc);
-        if (next || atomic_load_explicit(&proc->retired, memory_order_relaxed))
+        if (next || policy_on || atomic_load_explicit(&proc->retired, memory_order_relaxed))
             return next;
     }
     if (unlikely(sched_shared || atomic_load_explicit(&proc->runnext, memory_order_relaxed)))
@@ -177,10 +184,28 @@ void after_requeue(struct thread *left, void *arg)
     runq_push(left->worker->proc, left);
 }
 
+/* Counted as choose_now() counts. */
+static void yield_by_policy(struct thread *self, struct proc *proc)
+{
+    const uint32_t until = atomic_load_explicit(&proc->until_global, memory_order_relaxed) - 1;
+
+    atomic_store_explicit(&proc->until_global, until ? until : GLOBAL_EVERY, memory_order_relaxed);
+    if (until == 0)
+        count_up(&proc->rounds);
+    if (!settings.preempt)
+        timers_fire(proc);
+    struct thread *next = policy_yield(self);
+    if (next)
+        switch_to(self, next, policy_after, NULL);
+}
+
 static __attribute__((noinline)) void yield_specially(struct thread *self, struct proc *proc)
 {
+    if (policy_on) {
+        yield_by_policy(self, proc);
+        return;
+    }
     struct thread *next = choose_ready(proc);
-
     if (!next && atomic_load_explicit(&proc->retired, memory_order_relaxed))
         next = &self->worker->own;
     if (next)
@@ -292,9 +317,13 @@ static bool ready_elsewhere(struct thread *self, struct thread *thread)
     }
     ASSERT(atomic_load(&thread->wake) != WAKE_WAITING || atomic_load(&thread->claim) == CLAIM_SIGNAL);
     atomic_store_explicit(&thread->state, THREAD_READY, memory_order_relaxed);
-    if (likely(self->worker->proc != NULL && !self->worker->own_safe)) /* else a sleeping worker's may be taken */
+    if (likely(self->worker->proc != NULL && !self->worker->own_safe && !policy_on))
         return false;
-    global_push_one(thread);
+    if (policy_on) {
+        policy_ready(self, thread);
+        return true;
+    }
+    global_push_one(thread); /* no processor, or that of a worker which sleeps, and may lose it */
     wake_for(NULL);
     return true;
 }

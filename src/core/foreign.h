@@ -31,4 +31,9 @@ void foreign_set_tid(struct foreign *foreign, uint32_t tid);
 /* In the child of a fork. */
 void tids_fork_reset(void);
 
+/* What the kernel knows of a thread: 0, ESRCH, EINVAL, EPERM, ENOMEM; ENOTSUP for one that is multiplexed. */
+int kernel_setschedparam(green_t id, int policy, const struct sched_param *param);
+int kernel_setschedprio(green_t id, int priority);
+int kernel_getschedparam(green_t id, int *policy, struct sched_param *param);
+
 #endif

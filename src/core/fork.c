@@ -18,6 +18,7 @@
 #include "base/barrier.h"
 #include "core/activation.h"
 #include "core/monitor.h"
+#include "core/policy.h"
 #include "core/pool.h"
 #include "core/prefault.h"
 #include "core/runq.h"
@@ -47,6 +48,8 @@ static void after_fork_in_child(void)
     stack_fork_reset();
     table_fork_reset();
     global_forget();
+    if (policy_on)
+        policy_reset();
     workers_forget();
     activation_fork_reset();
     procs_fork_reset();

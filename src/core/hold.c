@@ -36,6 +36,7 @@
 #include "core/activation.h"
 #include "core/invariant.h"
 #include "core/monitor.h"
+#include "core/policy.h"
 #include "core/runq.h"
 #include "core/sched.h"
 #include "core/signals.h"
@@ -191,6 +192,8 @@ static void pass_on(struct worker *worker, struct worker *spare, uint64_t since)
     struct thread *blocked = atomic_load_explicit(&worker->current, memory_order_relaxed);
 
     use_charge(proc, blocked, since);
+    if (policy_on)
+        policy_runs(proc, NULL);
     activation_event(GREEN_ACTIVATION_BLOCKED, blocked, (int)proc->index);
     worker->proc = NULL;
     tick_clear(worker);
@@ -257,18 +260,22 @@ static void after_revoked(struct thread *left, void *arg)
     const bool idle = atomic_load(&worker->hold) == HOLD_OWNED || take_idle(worker, left);
     if (!idle) {
         global_push_front_locked(left);
-        atomic_store(&lost->returned, true);
+        atomic_store(&lost->returned, !policy_on); /* a policy has been told */
         worker_give_up(worker);
         atomic_fetch_add_explicit(&hold_counts.queued, 1, memory_order_relaxed);
         activation_event(GREEN_ACTIVATION_UNBLOCKED, left, -1);
         invariant_assert();
     }
     lock_release(&sched_lock, RANK_SCHED);
-    if (idle) {
-        runq_push(worker->proc, left);
-    } else {
+    if (!idle) {
         wake_for(NULL);
-        proc_kick(lost); /* where it may run at once, if it has used less than who runs there now */
+        if (!policy_on)
+            proc_kick(lost); /* where it may run at once, if it has used less than who runs there now */
+    } else if (policy_on) {
+        policy_enqueue(left, GREEN_RETURNED);
+        wake_for(worker->proc);
+    } else {
+        runq_push(worker->proc, left);
     }
 }
 
@@ -281,6 +288,8 @@ static bool regain(struct thread *self)
     if (!idle || held)
         return held;
     self->proc = self->worker->proc;
+    if (policy_on)
+        policy_runs(self->proc, self);
     ticks_prepare(self->proc, self);
     return true;
 }

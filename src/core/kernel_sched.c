@@ -1,6 +1,7 @@
 /*
  * How the kernel schedules a thread that has a kernel thread of its own, bound or the program's: policy, priority and
- * CPUs, while it lives.
+ * CPUs, while it lives.  sync/schedparam.c asks here first; of a multiplexed thread it hears ENOTSUP, and asks the
+ * library's policy.
  *
  * The system calls name a kernel thread by its tid, which the kernel gives to another one later.  So a kernel thread
  * that ends says so under the lock, and whoever uses its tid holds the lock.  One lock for all: these calls are rare.
@@ -99,20 +100,27 @@ static int get_scheduling(pid_t tid, void *arg)
     return scheduling->policy < 0 ? -1 : sched_getparam(tid, &scheduling->param);
 }
 
-int green_setschedparam(green_t id, int policy, const struct sched_param *param)
+/* Its policy stays what it is. */
+static int set_priority(pid_t tid, void *param)
 {
-    if (!param)
-        return EINVAL;
+    return sched_setparam(tid, param);
+}
+
+int kernel_setschedparam(green_t id, int policy, const struct sched_param *param)
+{
     return act_on(id, set_scheduling, &(struct scheduling){policy, *param});
 }
 
-int green_getschedparam(green_t id, int *policy, struct sched_param *param)
+int kernel_setschedprio(green_t id, int priority)
+{
+    return act_on(id, set_priority, &(struct sched_param){.sched_priority = priority});
+}
+
+int kernel_getschedparam(green_t id, int *policy, struct sched_param *param)
 {
     struct scheduling scheduling;
-
-    if (!policy || !param)
-        return EINVAL;
     int error = act_on(id, get_scheduling, &scheduling);
+
     if (!error) {
         *policy = scheduling.policy;
         *param = scheduling.param;

@@ -10,6 +10,7 @@
 
 #include "base/annotate.h"
 #include "core/life.h"
+#include "core/policy.h"
 #include "core/pool.h"
 #include "core/sched.h"
 #include "core/signals.h"
@@ -132,13 +133,7 @@ static bool attr_valid(const green_attr_t *attr)
     return attr->__stack_bytes >= GREEN_STACK_MIN && attr->__stack_bytes <= STACK_CLASS_MAX &&
            (attr->__detach_state == GREEN_CREATE_JOINABLE || attr->__detach_state == GREEN_CREATE_DETACHED) &&
            (attr->__scope == GREEN_SCOPE_PROCESS || attr->__scope == GREEN_SCOPE_SYSTEM) &&
-           memchr(attr->__name, 0, sizeof attr->__name);
-}
-
-/* What only the kernel can give. */
-static bool attr_asks_kernel(const green_attr_t *attr)
-{
-    return attr->__inherit_sched == GREEN_EXPLICIT_SCHED || attr->__has_cpus;
+           memchr(attr->__name, 0, sizeof attr->__name) && attr->__weight <= GREEN_WEIGHT_MAX;
 }
 
 /*
@@ -166,11 +161,13 @@ int green_create(green_t *id, const green_attr_t *attr, void *(*start)(void *), 
         return EINVAL;
     if (unlikely(attr && attr->__scope == GREEN_SCOPE_SYSTEM))
         return bound_create(id, attr, start, arg);
-    if (unlikely(attr && attr_asks_kernel(attr)))
-        return ENOTSUP;
     struct thread *self = enter_to_create();
     if (!self)
         return ENOMEM;
+    if (unlikely(attr && (error = policy_attributes(attr)))) { /* what the kernel could give to a bound one */
+        leave(self);
+        return error;
+    }
     unsigned class = attr ? stack_class(attr->__stack_bytes) : settings.class;
     struct thread *thread = pool_take(self->worker->proc, class);
     if (unlikely(!thread)) {
@@ -182,6 +179,8 @@ int green_create(green_t *id, const green_attr_t *attr, void *(*start)(void *), 
     }
     prepare(thread, attr, start, arg);
     signal_thread_begins(self, thread);
+    if (unlikely(policy_on))
+        policy_prepare(thread, self, attr);
     *id = thread_id(thread);
     thread_created(self);
     ready(self, thread);
@@ -240,15 +239,15 @@ static void after_exit_to_joiner(struct thread *left, void *arg)
 }
 
 /*
- * The joiner that waits for the thread, when it can be switched to.  One that a signal has woken finds that its wait
- * was over, and lets the thread get off its stack.
+ * The joiner that waits for the thread, when it can be switched to: not where a policy chooses.  One that a signal has
+ * woken finds that its wait was over, and lets the thread get off its stack.
  */
 static struct thread *claim_joiner(struct thread *thread)
 {
     uint64_t life = life_of(thread);
     struct thread *joiner = (uint32_t)life < LIFE_JOINED ? table_at((uint32_t)life) : NULL;
 
-    if (!joiner || joiner->kind != THREAD_MULTIPLEXED || !life_change(thread, &life, LIFE_JOINED))
+    if (!joiner || joiner->kind != THREAD_MULTIPLEXED || policy_on || !life_change(thread, &life, LIFE_JOINED))
         return NULL;
     return park_claim(joiner, WAKE_READY) ? joiner : NULL;
 }

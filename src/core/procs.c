@@ -62,7 +62,7 @@ int procs_set(unsigned wanted)
 
     lock_acquire(&control_lock, RANK_CONTROL);
     unsigned now = procs_count();
-    if (wanted > 1)
+    if (wanted > 1 || policy_on)
         sched_shared = true; /* on the only processor there is, or there are several already */
     for (unsigned i = now; i < wanted && !error; i++) {
         if (!proc_at(i) && !proc_new(i)) {

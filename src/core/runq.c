@@ -1,6 +1,8 @@
 /* Run queues: what is not on the fast path.  See runq.h. */
 #include "core/runq.h"
 
+#include "core/policy.h"
+
 bool sched_shared;
 struct lock sched_lock;
 
@@ -58,12 +60,21 @@ void global_push_locked(struct thread *thread)
 {
     struct run_list one = {NULL, NULL};
 
+    if (policy_on) {
+        policy_enqueue(thread, GREEN_WOKEN);
+        return;
+    }
     run_list_append(&one, thread);
     append_locked(&one, 1);
 }
 
+/* Who is back from the kernel. */
 void global_push_front_locked(struct thread *thread)
 {
+    if (policy_on) {
+        policy_enqueue(thread, GREEN_RETURNED);
+        return;
+    }
     thread->next = global.head;
     if (!global.head)
         global.tail = thread;
@@ -94,6 +105,12 @@ void global_forget(void)
     global = (struct run_list){NULL, NULL};
     atomic_store(&global_length, 0);
     sched_lock.word = 0;
+}
+
+/* With a policy, all that are ready are counted here. */
+void global_count_change(int by)
+{
+    atomic_fetch_add_explicit(&global_length, (unsigned)by, memory_order_relaxed);
 }
 
 unsigned global_count(void)

@@ -158,6 +158,7 @@ struct thread *global_take_one(void);
 void global_forget(void);
 struct thread *global_take(struct proc *proc);
 unsigned global_count(void);
+void global_count_change(int by); /* policy.c's */
 /* Everything that waits on a processor goes to the global queue. */
 void runq_drain(struct proc *proc);
 

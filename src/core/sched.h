@@ -29,6 +29,9 @@ extern struct settings settings;
 /* Several processors take from each other's queues: their fast paths need atomic operations. */
 extern bool sched_shared;
 
+/* Another policy than work-stealing round robin; see policy.h.  sched_shared is set, too. */
+extern bool policy_on;
+
 /*
  * Enter the runtime.  NULL when the calling kernel thread could not be taken in for want of memory.  The first entry
  * of all starts the library.

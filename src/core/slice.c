@@ -12,6 +12,7 @@
 #include "core/activation.h"
 #include "core/hold.h"
 #include "core/monitor.h"
+#include "core/policy.h"
 #include "core/runq.h"
 #include "core/sched.h"
 #include "core/switch.h"
@@ -76,11 +77,16 @@ void deadline_need(struct proc *proc)
 
 void slice_begin(struct proc *proc, const struct thread *thread, uint64_t now)
 {
-    proc->slice_end = now + slice_ns(thread);
+    if (policy_on)
+        policy_slice(proc, thread, now);
+    else
+        proc->slice_end = now + slice_ns(thread);
     proc->slice_unknown = false;
     proc->accounted = now; /* without ticks, nothing was charged for a while */
     if (atomic_load_explicit(&proc->ticking, memory_order_relaxed))
         tick_need(holder(proc), TICK_SLICE, proc->slice_end);
+    if (policy_on)
+        policy_look(proc);
 }
 
 void slice_watch(struct proc *proc, const struct thread *runs)
@@ -369,10 +375,13 @@ void slice_judge(struct thread *self)
     if (atomic_load_explicit(&proc->first_deadline, memory_order_relaxed) <= now)
         timers_expire(proc, now, &woken);
     take_returned(proc, &woken);
-    struct thread *next = elect(proc, self, now, &woken, &slice_over);
+    struct thread *next = policy_on ? policy_judge(self, now, &woken, &slice_over)
+                                    : elect(proc, self, now, &woken, &slice_over);
     bool waits = next || somebody_waits(proc);
     set_next_tick(proc, next ? next : self, waits, now);
     if (!next) {
+        if (policy_on)
+            policy_look(proc);
         if (waits) /* here, while other processors may be idle */
             wake_for(proc);
         if (activation_pending())
@@ -383,5 +392,6 @@ void slice_judge(struct thread *self)
     activation_event(GREEN_ACTIVATION_PREEMPTED, self, (int)proc->index);
     if (!slice_over)
         count_up(&proc->count.wakeup_preemptions);
-    switch_to(self, by_way_of_own(worker, next), slice_over ? after_slice : after_displaced, NULL);
+    switch_to(self, by_way_of_own(worker, next),
+              policy_on ? policy_after : slice_over ? after_slice : after_displaced, NULL);
 }

@@ -32,6 +32,7 @@
 #include <signal.h>
 
 #include <green.h>
+#include <green/policy.h>
 
 #include "base/base.h"
 #include "base/heap.h"
@@ -136,6 +137,17 @@ struct thread {
     unsigned handled;            /* own: since it was last cleared, enum handled */
     stack_t altstack;            /* own: what green_sigaltstack() set */
     char name[NAME_BYTES];       /* guarded by the table's lock */
+
+    /* For a policy other than the default; guarded by its lock, the last three by inherit.c's. */
+    struct green_task task;
+    struct heap_node task_node;  /* policy_fair.c's */
+    uint64_t slice_left;         /* ns: it was displaced with so much left; 0: its next slice is a new one */
+    bool queued;                 /* the policy keeps it */
+    unsigned weight;             /* 0: the default */
+    int effective;               /* its priority with what it was lent; task has both as the policy knows them */
+    int priority;                /* its own */
+    void *waits_for;             /* green_mutex_t */
+    void *lends;                 /* the first green_mutex_t that it holds and others wait for */
 };
 
 /* The low half of life when it is no index. */
@@ -197,6 +209,11 @@ struct proc {
         _Atomic uint64_t elected; /* dispatches by a tick that dispatches_of() does not see */
         _Atomic uint64_t preemptions, wakeup_preemptions, steals, idles, created, exited;
     } count;
+
+    /* A policy's. */
+    struct thread *_Atomic running; /* whom the policy chose, or NULL; written under its lock, as is the next */
+    _Atomic uint8_t displace;    /* enum displace: somebody else ought to run here */
+    bool slice_short;            /* owner's: its slice ends sooner than most, and no tick is set for that yet */
 };
 
 /* A kernel thread that runs green threads. */
@@ -250,6 +267,7 @@ struct worker {
     struct {
         _Atomic uint64_t ticks, deferred;
     } count;                     /* counters, written by itself */
+    uint64_t cpu_seen;           /* ns: its CPU time when a policy was last told; by itself */
 };
 
 /* The calling thread; NULL on a kernel thread that has not called yet.  Constant for the life of a TLS block. */

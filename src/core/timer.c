@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 
+#include "core/policy.h"
 #include "core/runq.h"
 #include "core/sched.h"
 #include "core/signals.h"
@@ -92,7 +93,10 @@ void timers_fire(struct proc *proc)
         return;
     timers_expire(proc, now, &woken);
     while ((thread = run_list_pop(&woken)))
-        runq_push(proc, thread);
+        if (policy_on)
+            policy_enqueue(thread, GREEN_WOKEN);
+        else
+            runq_push(proc, thread);
     if (sched_shared)
         wake_for(proc);
 }

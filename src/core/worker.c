@@ -16,6 +16,7 @@
 #include "core/invariant.h"
 #include "core/monitor.h"
 #include "core/observe.h"
+#include "core/policy.h"
 #include "core/pool.h"
 #include "core/runq.h"
 #include "core/sched.h"
@@ -93,9 +94,11 @@ void wake_for(struct proc *pushed_to)
     if (procs_idle()) {
         if (atomic_load_explicit(&spinners, memory_order_relaxed) == 0)
             wake_idle();
-    } else if (!pushed_to) {
+    } else if (!pushed_to && !policy_on) {
         kick_unless_ticking();
     }
+    if (unlikely(policy_on))
+        policy_tell();
 }
 
 void own_safe_begin(struct worker *worker)
@@ -172,7 +175,7 @@ static struct thread *steal(struct worker *worker)
 {
     struct thread *thread = NULL;
 
-    if (!sched_shared || !ring_empty(worker->proc))
+    if (!sched_shared || policy_on || !ring_empty(worker->proc))
         return NULL;
     if (!worker->spinning) {
         if (2 * atomic_load(&spinners) >= procs_count() - procs_idle_count())

@@ -19,6 +19,7 @@
 #include "base/futex.h"
 #include "core/block.h"
 #include "core/hold.h"
+#include "core/policy.h"
 #include "core/sched.h"
 #include "core/tick.h"
 #include "mem/tls.h"
@@ -93,6 +94,7 @@ static struct worker *worker_again(void)
     atomic_store(&worker->ending, false);
     atomic_store(&worker->wake, 0);
     atomic_store(&worker->closed, 0);
+    worker->cpu_seen = 0;
     worker->tick_blocked = worker->tick_pending = false; /* signals that it still holds are routed when it sleeps */
     return worker;
 }
@@ -191,6 +193,8 @@ int worker_adopt(struct proc *proc, struct thread *runs)
     worker_publish(worker);
     runs->worker = worker;
     runs->proc = proc;
+    if (policy_on)
+        policy_runs(proc, runs);
     atomic_store(&worker->current, runs);
     return 0;
 }

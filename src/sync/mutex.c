@@ -12,6 +12,8 @@
  *
  * A contended lock spins for a moment, only while its owner runs on another processor: an owner that is preempted or
  * parked needs our processor, or somebody's, before it can unlock.
+ *
+ * With a policy that lends priorities all but the uncontended unlock is inherit.c's.
  */
 #include "sync/mutex.h"
 
@@ -20,6 +22,7 @@
 #include <string.h>
 
 #include "core/signals.h"
+#include "sync/inherit.h"
 #include "sync/waitq.h"
 
 enum { LOCKED = 1, WAITERS = 2, SPINS = 100 };
@@ -34,24 +37,24 @@ static bool state_change(green_mutex_t *mutex, unsigned from, unsigned to)
     return __atomic_compare_exchange_n(&mutex->__state, &from, to, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
-static struct thread *owner_of(const green_mutex_t *mutex)
+struct thread *mutex_owner(const green_mutex_t *mutex)
 {
     return (struct thread *)(uintptr_t)__atomic_load_n(&mutex->__owner, __ATOMIC_RELAXED);
 }
 
-static void set_owner(green_mutex_t *mutex, const struct thread *owner)
+void mutex_set_owner(green_mutex_t *mutex, const struct thread *owner)
 {
     __atomic_store_n(&mutex->__owner, (uintptr_t)owner, __ATOMIC_RELAXED);
 }
 
 static bool owner_runs_elsewhere(const green_mutex_t *mutex)
 {
-    const struct thread *owner = owner_of(mutex);
+    const struct thread *owner = mutex_owner(mutex);
 
     return sched_shared && owner && atomic_load_explicit(&owner->state, memory_order_relaxed) == THREAD_RUNNING;
 }
 
-static bool try_take(green_mutex_t *mutex)
+bool mutex_take(green_mutex_t *mutex)
 {
     unsigned state = state_of(mutex);
 
@@ -61,7 +64,7 @@ static bool try_take(green_mutex_t *mutex)
 static bool spin(green_mutex_t *mutex)
 {
     for (int i = 0; i < SPINS && owner_runs_elsewhere(mutex); i++) {
-        if (try_take(mutex))
+        if (mutex_take(mutex))
             return true;
         arch_pause();
     }
@@ -69,7 +72,7 @@ static bool spin(green_mutex_t *mutex)
 }
 
 /* With the queue's lock held: true when the mutex was free after all; else it is known that there is a waiter. */
-static bool take_or_announce(green_mutex_t *mutex)
+bool mutex_take_or_announce(green_mutex_t *mutex)
 {
     for (;;) {
         unsigned state = state_of(mutex);
@@ -82,13 +85,23 @@ static bool take_or_announce(green_mutex_t *mutex)
     }
 }
 
+void mutex_forget_waiters(green_mutex_t *mutex)
+{
+    __atomic_fetch_and(&mutex->__state, ~(unsigned)WAITERS, __ATOMIC_RELAXED);
+}
+
+void mutex_hand_over(green_mutex_t *mutex, bool next, bool waiters)
+{
+    __atomic_store_n(&mutex->__state, (next ? LOCKED : 0) | (waiters ? WAITERS : 0), __ATOMIC_RELEASE);
+}
+
 static void forget_waiters_if_none(green_mutex_t *mutex)
 {
     struct waitq *queue = waitq_of(&mutex->__queue);
 
     lock_acquire(&queue->lock, RANK_QUEUE);
     if (!queue->head)
-        __atomic_fetch_and(&mutex->__state, ~(unsigned)WAITERS, __ATOMIC_RELAXED);
+        mutex_forget_waiters(mutex);
     lock_release(&queue->lock, RANK_QUEUE);
 }
 
@@ -109,11 +122,13 @@ static int lock_slow(struct thread *self, green_mutex_t *mutex, uint64_t deadlin
     struct waitq *queue = waitq_of(&mutex->__queue);
     int error = 0;
 
+    if (policy_inherits())
+        return inherit_lock_until(self, mutex, deadline);
     self->handoff = self->granted = false;
     if (!spin(mutex)) {
         for (;;) {
             lock_acquire(&queue->lock, RANK_QUEUE);
-            if (take_or_announce(mutex)) {
+            if (mutex_take_or_announce(mutex)) {
                 lock_release(&queue->lock, RANK_QUEUE);
                 break;
             }
@@ -133,7 +148,7 @@ static int lock_slow(struct thread *self, green_mutex_t *mutex, uint64_t deadlin
     if (error)
         forget_waiters_if_none(mutex);
     else
-        set_owner(mutex, self);
+        mutex_set_owner(mutex, self);
     return error;
 }
 
@@ -142,12 +157,16 @@ static void unlock_slow(struct thread *self, green_mutex_t *mutex)
 {
     struct waitq *queue = waitq_of(&mutex->__queue);
 
+    if (policy_inherits()) {
+        inherit_unlock(self, mutex);
+        return;
+    }
     lock_acquire(&queue->lock, RANK_QUEUE);
     struct thread *waiter = waitq_claim_first(queue);
     unsigned waiters = queue->head ? WAITERS : 0;
     if (waiter && waiter->handoff) {
         waiter->granted = true;
-        set_owner(mutex, waiter);
+        mutex_set_owner(mutex, waiter);
         __atomic_store_n(&mutex->__state, LOCKED | waiters, __ATOMIC_RELEASE);
     } else {
         __atomic_store_n(&mutex->__state, waiters, __ATOMIC_RELEASE);
@@ -157,9 +176,15 @@ static void unlock_slow(struct thread *self, green_mutex_t *mutex)
         ready(self, waiter);
 }
 
+/* A type that knows its owner may not lose him before it is open, or a thread in between could not lend him anything. */
+static bool owner_must_last(const green_mutex_t *mutex)
+{
+    return mutex->__kind != GREEN_MUTEX_NORMAL && policy_inherits();
+}
+
 static void unlock_at_depth(struct thread *self, green_mutex_t *mutex)
 {
-    if (!state_change(mutex, LOCKED, 0))
+    if (owner_must_last(mutex) || !state_change(mutex, LOCKED, 0))
         unlock_slow(self, mutex);
 }
 
@@ -193,12 +218,14 @@ static int lock_fast(green_mutex_t *mutex)
         self = identity();
         if (!self)
             return ENOMEM;
-        if (owner_of(mutex) == self)
+        if (mutex_owner(mutex) == self)
             return relock(mutex);
     }
+    if (policy_inherits())
+        return inherit_trylock(mutex);
     if (!state_change(mutex, 0, LOCKED))
         return EBUSY;
-    set_owner(mutex, self);
+    mutex_set_owner(mutex, self);
     return 0;
 }
 
@@ -228,8 +255,8 @@ int green_mutex_trylock(green_mutex_t *mutex)
     int error = lock_fast(mutex);
     if (error == EDEADLK)
         return EBUSY;
-    if (error == EBUSY && try_take(mutex)) { /* open, with waiters on their way */
-        set_owner(mutex, self_thread);
+    if (error == EBUSY && !policy_inherits() && mutex_take(mutex)) { /* open, with waiters on their way */
+        mutex_set_owner(mutex, self_thread);
         return 0;
     }
     return error;
@@ -259,14 +286,15 @@ static int unlock_check(green_mutex_t *mutex, bool *open)
     *open = true;
     if (mutex->__kind == GREEN_MUTEX_NORMAL)
         return 0;
-    if (owner_of(mutex) != self_thread || !self_thread)
+    if (mutex_owner(mutex) != self_thread || !self_thread)
         return EPERM;
     if (mutex->__count > 0) {
         mutex->__count--;
         *open = false;
         return 0;
     }
-    set_owner(mutex, NULL);
+    if (!owner_must_last(mutex))
+        mutex_set_owner(mutex, NULL);
     return 0;
 }
 
@@ -277,7 +305,7 @@ int green_mutex_unlock(green_mutex_t *mutex)
     if (unlikely(!mutex))
         return EINVAL;
     int error = unlock_check(mutex, &open);
-    if (error || !open || likely(state_change(mutex, LOCKED, 0)))
+    if (error || !open || (!owner_must_last(mutex) && likely(state_change(mutex, LOCKED, 0))))
         return error;
     struct thread *self = enter();
     if (!self)
@@ -290,7 +318,7 @@ int green_mutex_unlock(green_mutex_t *mutex)
 
 int mutex_check(const struct thread *self, const green_mutex_t *mutex)
 {
-    return mutex->__kind != GREEN_MUTEX_NORMAL && owner_of(mutex) != self ? EPERM : 0;
+    return mutex->__kind != GREEN_MUTEX_NORMAL && mutex_owner(mutex) != self ? EPERM : 0;
 }
 
 unsigned mutex_release(struct thread *self, green_mutex_t *mutex)
@@ -298,16 +326,16 @@ unsigned mutex_release(struct thread *self, green_mutex_t *mutex)
     unsigned count = mutex->__count;
 
     mutex->__count = 0;
-    if (mutex->__kind != GREEN_MUTEX_NORMAL)
-        set_owner(mutex, NULL);
+    if (mutex->__kind != GREEN_MUTEX_NORMAL && !policy_inherits())
+        mutex_set_owner(mutex, NULL);
     unlock_at_depth(self, mutex);
     return count;
 }
 
 void mutex_reacquire(struct thread *self, green_mutex_t *mutex, unsigned count)
 {
-    if (state_change(mutex, 0, LOCKED))
-        set_owner(mutex, self);
+    if (!policy_inherits() && state_change(mutex, 0, LOCKED))
+        mutex_set_owner(mutex, self);
     else
         lock_slow(self, mutex, NEVER);
     mutex->__count = count;

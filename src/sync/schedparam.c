@@ -1,0 +1,129 @@
+/*
+ * Priorities and weights: what a thread is told, and what a new one starts with.
+ *
+ * A thread with a kernel thread of its own is the kernel's to schedule, and so are its parameters; a multiplexed one's
+ * are the policy's, which sees them in its task.  Round robin, the default policy, sees none: there, ENOTSUP.
+ */
+#include <errno.h>
+
+#include "core/foreign.h"
+#include "core/policy.h"
+#include "core/table.h"
+#include "sync/inherit.h"
+
+/* A multiplexed thread's, as are all up to the weights; at depth > 0. */
+static struct thread *find_multiplexed(green_t id, int *error)
+{
+    struct thread *thread = table_find(id);
+
+    *error = !thread ? ESRCH : thread->kind == THREAD_MULTIPLEXED && policy_on ? 0 : ENOTSUP;
+    return *error ? NULL : thread;
+}
+
+static int set_own(green_t id, int how, int priority)
+{
+    struct thread *self = enter();
+    int error;
+
+    if (!self)
+        return ENOMEM;
+    struct thread *thread = find_multiplexed(id, &error);
+    if (thread && !(error = policy_parameters(how, priority)) && !inherit_set_own(thread, id, priority))
+        error = ESRCH;
+    if (!error)
+        wake_for(self->worker->proc);
+    leave(self);
+    return error;
+}
+
+int green_setschedparam(green_t id, int how, const struct sched_param *param)
+{
+    if (!param)
+        return EINVAL;
+    int error = kernel_setschedparam(id, how, param);
+    return error == ENOTSUP ? set_own(id, how, param->sched_priority) : error;
+}
+
+int green_setschedprio(green_t id, int priority)
+{
+    int error = kernel_setschedprio(id, priority);
+
+    return error == ENOTSUP ? set_own(id, SCHED_RR, priority) : error;
+}
+
+static int get_own(green_t id, int *how, struct sched_param *param)
+{
+    struct thread *self = enter();
+    int error;
+
+    if (!self)
+        return ENOMEM;
+    const struct thread *thread = find_multiplexed(id, &error);
+    if (thread) {
+        *how = SCHED_RR;
+        param->sched_priority = thread->priority;
+    }
+    leave(self);
+    return error;
+}
+
+int green_getschedparam(green_t id, int *how, struct sched_param *param)
+{
+    if (!how || !param)
+        return EINVAL;
+    int error = kernel_getschedparam(id, how, param);
+    return error == ENOTSUP ? get_own(id, how, param) : error;
+}
+
+static bool weight_valid(unsigned weight)
+{
+    return weight >= GREEN_WEIGHT_MIN && weight <= GREEN_WEIGHT_MAX;
+}
+
+int green_setweight_np(green_t id, unsigned weight)
+{
+    struct thread *self = enter();
+    int error;
+
+    if (!self)
+        return ENOMEM;
+    struct thread *thread = find_multiplexed(id, &error);
+    if (thread && !weight_valid(weight))
+        error = EINVAL;
+    else if (thread && !policy_set_weight(thread, id, weight))
+        error = ESRCH;
+    if (!error)
+        wake_for(self->worker->proc);
+    leave(self);
+    return error;
+}
+
+int green_getweight_np(green_t id, unsigned *weight)
+{
+    struct thread *self = enter();
+    int error;
+
+    if (!self)
+        return ENOMEM;
+    const struct thread *thread = find_multiplexed(id, &error);
+    if (thread && weight)
+        *weight = thread->weight;
+    leave(self);
+    return weight ? error : EINVAL;
+}
+
+int green_attr_setweight_np(green_attr_t *attr, unsigned weight)
+{
+    if (!attr || !weight_valid(weight))
+        return EINVAL;
+    attr->__weight = weight;
+    return 0;
+}
+
+int green_attr_getweight_np(const green_attr_t *attr, unsigned *weight)
+{
+    if (!attr || !weight)
+        return EINVAL;
+    *weight = attr->__weight ? attr->__weight : GREEN_WEIGHT_DEFAULT;
+    return 0;
+}
