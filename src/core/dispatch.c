@@ -97,7 +97,8 @@ static struct thread *choose_specially(struct proc *proc)
     if (policy_on) {
         if (!settings.preempt)
             timers_fire(proc);
-        return policy_take(proc);
+        next = run_list_pop(&proc->woken); /* chosen already: it made way for observers */
+        return next ? next : policy_take(proc);
     }
     if (atomic_load_explicit(&proc->retired, memory_order_relaxed))
         return NULL;

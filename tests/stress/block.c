@@ -58,7 +58,6 @@ static struct {
     char *pages; /* SLOW_PAGES for each blocker, and one to end with */
     green_t server;
     atomic_long faults;
-    atomic_bool over;
 } slow;
 
 static void nap(long ns)
@@ -160,12 +159,18 @@ static void slow_zero(uintptr_t address)
     }
 }
 
+static uintptr_t slow_last(void)
+{
+    return (uintptr_t)slow.pages + BLOCKERS * SLOW_PAGES * slow.page;
+}
+
+/* Until it has served the last page. */
 static void *slow_serve(void *arg)
 {
     uint64_t random = 1;
-    struct uffd_msg message;
+    struct uffd_msg message = {.arg.pagefault.address = 0};
 
-    while (!atomic_load(&slow.over)) {
+    while (message.arg.pagefault.address < slow_last()) {
         if (read(slow.uffd, &message, sizeof message) != sizeof message) {
             CHECK(errno == EINTR);
             continue;
@@ -199,13 +204,11 @@ static void slow_begin(void)
     CHECK(green_create(&slow.server, NULL, slow_serve, NULL) == 0);
 }
 
-/* One more fault, which the server answers before it sees that it was the last. */
 static void slow_end(void)
 {
     if (slow.uffd < 0)
         return;
-    atomic_store(&slow.over, true);
-    CHECK(*(volatile char *)(slow.pages + BLOCKERS * SLOW_PAGES * slow.page) == 0);
+    CHECK(*(volatile char *)slow_last() == 0);
     CHECK(green_join(slow.server, NULL) == 0 && close(slow.uffd) == 0 && munmap(slow.pages, slow_bytes()) == 0);
 }
 

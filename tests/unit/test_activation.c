@@ -65,6 +65,28 @@ static green_activation_t observe(unsigned kinds, struct log *log)
     return registration;
 }
 
+ON_BOTH(activation, bad_arguments)
+{
+    green_activation_t some[GREEN_ACTIVATION_OBSERVERS], more;
+    cr_assert_eq(green_activation_register(NULL, GREEN_ACTIVATION_ALL, note, &log_a), EINVAL);
+    cr_assert_eq(green_activation_register(&more, GREEN_ACTIVATION_ALL, NULL, &log_a), EINVAL);
+    cr_assert_eq(green_activation_register(&more, 0, note, &log_a), EINVAL);
+    cr_assert_eq(green_activation_register(&more, GREEN_ACTIVATION_LOST, note, &log_a), EINVAL);
+    cr_assert_eq(green_activation_unregister(0), ESRCH);
+    cr_assert_eq(green_activation_unregister(~UINT64_C(0)), ESRCH);
+    for (int i = 0; i < GREEN_ACTIVATION_OBSERVERS; i++)
+        some[i] = observe(GREEN_ACTIVATION_ADDED, &log_a);
+    cr_assert_eq(green_activation_register(&more, GREEN_ACTIVATION_ALL, note, &log_a), EAGAIN);
+    cr_assert_eq(green_activation_unregister(some[3]), 0);
+    cr_assert_eq(green_activation_unregister(some[3]), ESRCH);
+    more = observe(GREEN_ACTIVATION_BLOCKED, &log_a);
+    cr_assert_neq(more, some[3], "used again");
+    cr_assert_eq(green_activation_unregister(some[3]), ESRCH);
+    cr_assert_eq(green_activation_unregister(more), 0);
+    cr_assert_eq(atomic_load(&activation_kinds), GREEN_ACTIVATION_ADDED);
+}
+
+#ifndef __SANITIZE_ADDRESS__ /* which runs without the monitor */
 /* Events of two kinds about a thread take turns: the number of the first; `last` is the last event, 0 for none. */
 static unsigned long turns(const struct log *log, green_t thread, unsigned first, unsigned then, unsigned *last)
 {
@@ -87,27 +109,6 @@ static unsigned last_turn(const struct log *log, green_t thread)
     return last;
 }
 
-ON_BOTH(activation, bad_arguments)
-{
-    green_activation_t some[GREEN_ACTIVATION_OBSERVERS], more;
-    cr_assert_eq(green_activation_register(NULL, GREEN_ACTIVATION_ALL, note, &log_a), EINVAL);
-    cr_assert_eq(green_activation_register(&more, GREEN_ACTIVATION_ALL, NULL, &log_a), EINVAL);
-    cr_assert_eq(green_activation_register(&more, 0, note, &log_a), EINVAL);
-    cr_assert_eq(green_activation_register(&more, GREEN_ACTIVATION_LOST, note, &log_a), EINVAL);
-    cr_assert_eq(green_activation_unregister(0), ESRCH);
-    cr_assert_eq(green_activation_unregister(~UINT64_C(0)), ESRCH);
-    for (int i = 0; i < GREEN_ACTIVATION_OBSERVERS; i++)
-        some[i] = observe(GREEN_ACTIVATION_ADDED, &log_a);
-    cr_assert_eq(green_activation_register(&more, GREEN_ACTIVATION_ALL, note, &log_a), EAGAIN);
-    cr_assert_eq(green_activation_unregister(some[3]), 0);
-    cr_assert_eq(green_activation_unregister(some[3]), ESRCH);
-    more = observe(GREEN_ACTIVATION_BLOCKED, &log_a);
-    cr_assert_neq(more, some[3], "used again");
-    cr_assert_eq(green_activation_unregister(some[3]), ESRCH);
-    cr_assert_eq(green_activation_unregister(more), 0);
-    cr_assert_eq(atomic_load(&activation_kinds), GREEN_ACTIVATION_ADDED);
-}
-
 static int pipe_ends[2];
 
 static void *read_one(void *arg)
@@ -117,7 +118,6 @@ static void *read_one(void *arg)
     return arg;
 }
 
-#ifndef __SANITIZE_ADDRESS__ /* which runs without the monitor */
 /* A thread that blocks in a call nobody wrapped: it is told when it does, and that it is back, in turns. */
 ON_BOTH(activation, blocked_and_back)
 {

@@ -203,7 +203,7 @@ static void live_without_the_first(void)
 }
 
 /* The first's remains look alive.  In a child, as Criterion, too, watches the first. */
-EVERY_WAY(death_of_the_first_kernel_thread)
+EVERY_WAY(blocking_workers, death_of_the_first_kernel_thread)
 {
     int status;
     pid_t pid = fork();
