@@ -72,6 +72,8 @@ void deadline_need(struct proc *proc)
     if (first == NEVER)
         return;
     tick_need(holder(proc), TICK_DEADLINE, first);
+    if (policy_on)
+        policy_look(proc);
     monitor_watch(first);
 }
 

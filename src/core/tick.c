@@ -203,6 +203,10 @@ static bool clock_start(struct worker *worker, uint64_t now, uint64_t period)
     return true;
 }
 
+/*
+ * A kick is a period of the shortest kind, which the worker may be about to overwrite: so it is said before and after it
+ * is set, and whoever sets another looks again when that is done, and kicks himself.  A tick answers it.
+ */
 static bool clock_kicked(struct worker *worker)
 {
     return unlikely(atomic_load_explicit(&worker->clock_kicked, memory_order_relaxed)) &&
@@ -229,12 +233,17 @@ static void clock_need(struct worker *worker, enum tick_kind kind, uint64_t when
     const uint64_t now = clock_now(), from = now + (kind == TICK_DEADLINE ? worker->clock_lag : 0);
     const uint64_t period = when > from + CLOCK_MIN_NS ? when - from : CLOCK_MIN_NS;
 
-    if (!clock_kicked(worker) && clock_serves(worker, kind, when, period))
+    if (clock_kicked(worker)) {
+        clock_start(worker, now, CLOCK_MIN_NS);
+    } else if (clock_serves(worker, kind, when, period)) {
         worker->clock_ticked = false;
-    else if (!clock_start(worker, now, period))
+    } else if (!clock_start(worker, now, period)) {
         timer_need(worker, when);
-    else
+    } else {
         worker->clock_aimed = kind == TICK_DEADLINE && period > CLOCK_MIN_NS;
+        if (clock_kicked(worker))
+            clock_start(worker, now, CLOCK_MIN_NS);
+    }
 }
 
 /*
@@ -258,6 +267,8 @@ static void clock_stop(struct worker *worker)
     if (clock_kicked(worker) || worker->clock_on)
         ioctl(worker->clock_fd, PERF_EVENT_IOC_DISABLE, 0);
     worker->clock_on = false;
+    if (clock_kicked(worker))
+        clock_start(worker, clock_now(), CLOCK_MIN_NS);
 }
 
 void tick_need(struct worker *worker, enum tick_kind kind, uint64_t when)
@@ -277,6 +288,11 @@ void tick_came(struct worker *worker)
 {
     worker->armed = NEVER;
     worker->clock_ticked = true;
+    if (clock_kicked(worker)) {
+        worker->clock_on = true;
+        worker->clock_aimed = false;
+        worker->clock_period = CLOCK_MIN_NS;
+    }
     const uint64_t now = clock_now();
     if (worker->clock_aimed)
         clock_learn_lag(worker, now);
@@ -312,7 +328,6 @@ void tick_clear(struct worker *worker)
     errno = saved_errno;
 }
 
-/* Said once it is done: the next tick that comes after that sets the clock right, or stops it. */
 bool tick_kick(struct worker *worker)
 {
     uint64_t period = CLOCK_MIN_NS;
@@ -320,6 +335,7 @@ bool tick_kick(struct worker *worker)
 
     if (!on_clock(worker))
         return tick_send(worker);
+    atomic_store(&worker->clock_kicked, true);
     ioctl(worker->clock_fd, PERF_EVENT_IOC_PERIOD, &period);
     ioctl(worker->clock_fd, PERF_EVENT_IOC_ENABLE, 0);
     atomic_store(&worker->clock_kicked, true);
