@@ -298,6 +298,21 @@ static struct thread *elect_next_slice(struct proc *proc, uint64_t now)
     return next;
 }
 
+/* The first whose deadline came.  Who was displaced goes on when those park, not when some tick comes. */
+static struct thread *take_woken(struct proc *proc)
+{
+    struct run_list all = proc->woken;
+    struct thread *thread, *first = NULL;
+
+    proc->woken.head = NULL;
+    while ((thread = run_list_pop(&all)))
+        if (!first && !thread->displaced)
+            first = thread;
+        else
+            run_list_append(&proc->woken, thread);
+    return first;
+}
+
 /* Whose turn it is: NULL for the thread that runs. */
 static struct thread *elect(struct proc *proc, struct thread *self, uint64_t now, struct run_list *woken,
                             bool *slice_over)
@@ -311,7 +326,7 @@ static struct thread *elect(struct proc *proc, struct thread *self, uint64_t now
     place_woken(proc, self, now, woken, *slice_over);
     if (*slice_over && somebody_waits(proc))
         return elect_next_slice(proc, now);
-    struct thread *next = run_list_pop(&proc->woken);
+    struct thread *next = take_woken(proc);
     if (next) {
         count_up(&proc->count.elected);
         next->woken_ns = now;
