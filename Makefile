@@ -6,7 +6,9 @@
 #
 #   green.o         all of the library linked into one object.  Whoever links it has all of it, the libc names that it
 #                   interposes included, of which an archive would supply only those that happen to be asked for.
-#                   Unit tests link this one, because it still shows the internal names.
+#                   Unit tests link this one, because it still shows the internal names.  Its section groups are resolved:
+#                   of one that a program has as well (the pointer to C's personality routine), the linker would drop
+#                   ours, with the name that is local to us.
 #   libgreen.a      green.o with its internal names made local, so that a program may have a park() of its own.
 #   libgreen.so     the shared library; src/libgreen.map says what leaves it.
 
@@ -195,7 +197,7 @@ $(BUILD)/obj/%.S.o: %.S $(BUILD)/flags
 
 $(BUILD)/green.o: $(LIB_OBJECTS)
 	$(call say,LD,$@)
-	$(Q)$(LD) -r -o $@ $^
+	$(Q)$(LD) -r --force-group-allocation -o $@ $^
 
 $(BUILD)/libgreen.a: $(BUILD)/green.o
 	$(call say,AR,$@)
