@@ -276,6 +276,15 @@ bool park_claim_contended(struct thread *waiter)
     return atomic_compare_exchange_strong(&waiter->claim, &claim, CLAIM_WAKER) || claim != CLAIM_SIGNAL;
 }
 
+/* By the time of the exchange it may have begun another wait, not parked yet: then that one ends. */
+static bool claim_foreign(struct thread *waiter)
+{
+    uint32_t waiting = WAKE_WAITING;
+
+    return atomic_load(&waiter->state) == THREAD_PARKED && waiter->depth == 1 &&
+           atomic_compare_exchange_strong(&waiter->wake, &waiting, WAKE_SIGNAL);
+}
+
 /*
  * tests/model/claim.pml checks this.  `wake` is read before `state`: a thread that announces its next wait is not PARKED
  * any more.  In a critical section of the program's its handlers must wait, and so must the signal.
@@ -284,6 +293,8 @@ bool park_claim_for_signal(struct thread *waiter)
 {
     uint32_t claim = CLAIM_NONE;
 
+    if (waiter->kind == THREAD_FOREIGN)
+        return claim_foreign(waiter);
     if (atomic_load(&waiter->wake) != WAKE_WAITING || atomic_load(&waiter->state) != THREAD_PARKED ||
         !atomic_compare_exchange_strong(&waiter->claim, &claim, CLAIM_ASKED))
         return false;
@@ -291,11 +302,7 @@ bool park_claim_for_signal(struct thread *waiter)
     const bool parked = atomic_load(&waiter->wake) == WAKE_WAITING && atomic_load(&waiter->state) == THREAD_PARKED &&
                         waiter->depth == 1;
     claim = CLAIM_ASKED;
-    if (!atomic_compare_exchange_strong(&waiter->claim, &claim, parked ? CLAIM_SIGNAL : CLAIM_NONE) || !parked)
-        return false;
-    if (waiter->kind == THREAD_FOREIGN) /* it sleeps on it */
-        atomic_store(&waiter->wake, WAKE_SIGNAL);
-    return true;
+    return atomic_compare_exchange_strong(&waiter->claim, &claim, parked ? CLAIM_SIGNAL : CLAIM_NONE) && parked;
 }
 
 enum wake park(struct thread *self, struct lock *lock, enum lock_rank rank)

@@ -204,27 +204,42 @@ void life_release(struct proc *proc, struct thread *thread)
         atomic_store(&thread->state, THREAD_LOST);
 }
 
+/*
+ * The joiner may go on, and release the thread, once it finds EXITED: when a signal has it, at once.  So that comes after
+ * the claim, which could otherwise hit its next wait.
+ */
+static void wake_joiner(struct thread *left, struct thread *joiner)
+{
+    const bool claimed = park_claim(joiner, WAKE_READY);
+
+    atomic_store_explicit(&left->state, THREAD_EXITED, memory_order_release);
+    if (claimed)
+        ready(self_thread, joiner);
+}
+
 /* The thread is off its stack. */
 static void after_exit(struct thread *left, void *arg)
 {
     uint64_t life = life_of(left);
+    uint32_t low;
 
     (void)arg;
-    atomic_store_explicit(&left->state, THREAD_EXITED, memory_order_release);
     for (;;) {
-        uint32_t low = (uint32_t)life;
-        if (low == LIFE_DETACHED) {
-            life_release(left->worker->proc, left);
+        low = (uint32_t)life;
+        if (low < LIFE_JOINED) {
+            if (!life_change(left, &life, LIFE_JOINED))
+                continue; /* taken back */
+            wake_joiner(left, table_at(low));
             return;
         }
-        if (low == LIFE_JOINED) /* by a joiner that a signal has: see claim_joiner() */
-            return;
-        if (!life_change(left, &life, low == LIFE_JOINABLE ? LIFE_EXITED : LIFE_JOINED))
-            continue;
-        if (low != LIFE_JOINABLE && park_claim(table_at(low), WAKE_READY))
-            ready(self_thread, table_at(low));
-        return;
+        atomic_store_explicit(&left->state, THREAD_EXITED, memory_order_release);
+        if (low != LIFE_JOINABLE || life_change(left, &life, LIFE_EXITED))
+            break;
+        atomic_store_explicit(&left->state, THREAD_RUNNING, memory_order_relaxed); /* a joiner has come */
     }
+    if (low == LIFE_DETACHED)
+        life_release(left->worker->proc, left);
+    /* LIFE_JOINED: by a joiner that a signal has: see claim_joiner() */
 }
 
 void life_announce(struct thread *thread)

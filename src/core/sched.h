@@ -124,13 +124,16 @@ static inline void park_prepare(struct thread *self, uint64_t deadline)
  * holders of its queue's lock take turns; and a signal, hardly ever sent, announces itself (`claim` is ASKED), passes
  * a heavy barrier, and looks at `wake`.  So either it sees that we have come, or we see that it has: then who moves
  * `claim` on has the thread.  Rejected: a compare and swap of `wake` each time, a tenth of the cost of a wake-up.
+ *
+ * A foreign thread, for which a wake-up is a system call, is simply whose compare and swap of `wake` succeeds: it
+ * sleeps on that word, where the store of a waker that has lost would hide what the signal has put there.
  */
 bool park_claim_contended(struct thread *waiter);
 static inline bool park_claim(struct thread *waiter, enum wake how)
 {
     uint32_t waiting = WAKE_WAITING;
 
-    if (waiter->deadline == NEVER)
+    if (waiter->deadline == NEVER && likely(waiter->kind != THREAD_FOREIGN))
         atomic_store_explicit(&waiter->wake, how, memory_order_relaxed);
     else if (!atomic_compare_exchange_strong_explicit(&waiter->wake, &waiting, how, memory_order_acq_rel,
                                                       memory_order_relaxed))

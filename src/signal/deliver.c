@@ -295,8 +295,9 @@ void signal_run_in_handler(struct thread *self, ucontext_t *interrupted)
 
 enum handled signal_interlude(struct thread *self)
 {
-    ASSERT(self->depth == 1);
     self->handled = HANDLED_NONE;
+    if (self->depth > 1) /* a foreign thread, claimed by mistake */
+        return HANDLED_NONE;
     leave(self);
     signal_run(self, NULL);
     enter();
@@ -309,6 +310,6 @@ void signal_found_parked(struct thread *left)
 
     signals_lock();
     if (signal_due(left) && park_claim_for_signal(left))
-        signal_ready(self, left);
+        signal_resume(self, left);
     signals_unlock();
 }

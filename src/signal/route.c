@@ -22,6 +22,7 @@
 #include <green/signal.h>
 
 #include "base/barrier.h"
+#include "base/futex.h"
 #include "core/runq.h"
 #include "core/table.h"
 #include "core/tick.h"
@@ -77,11 +78,19 @@ void signal_ready(struct thread *self, struct thread *thread)
     ready(self, thread);
 }
 
+void signal_resume(struct thread *self, struct thread *thread)
+{
+    if (thread->kind == THREAD_FOREIGN)
+        futex_wake(&thread->wake, 1); /* and no more: it may have seen it already, and wait anew */
+    else
+        signal_ready(self, thread);
+}
+
 /* Marked, and the barrier passed: from here on it sees the mark when it is dispatched, or is running now. */
 static void wake(struct thread *self, struct thread *thread, int number)
 {
     if (park_claim_for_signal(thread)) {
-        signal_ready(self, thread);
+        signal_resume(self, thread);
         signal_count(SIGNALS_WOKEN);
     } else if (atomic_load(&thread->state) == THREAD_RUNNING) {
         kick(thread->worker, number);

@@ -145,6 +145,8 @@ int signal_to_process(struct thread *self, const siginfo_t *info, bool forced);
 void signal_route_again(struct thread *self, uint64_t closed, bool soon);
 /* Make a claimed thread run, from wherever a signal is routed. */
 void signal_ready(struct thread *self, struct thread *thread);
+/* The same for one that park_claim_for_signal() has given. */
+void signal_resume(struct thread *self, struct thread *thread);
 bool signal_is_kick(const siginfo_t *info);
 void signal_fill_info(siginfo_t *info, int number, int code);
 
