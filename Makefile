@@ -177,6 +177,7 @@ $(BUILD)/flags: FORCE
 $(BUILD)/obj/samples/%: GNU :=
 $(LIB_OBJECTS): EXTRA = $(LIB_FLAGS)
 $(UNIT_OBJECTS): EXTRA = $(INTERNAL) -DTEST_DSO_DIR='"$(abspath $(BUILD)/tests/dso)"'
+$(BUILD)/obj/tests/unit/test_cancel_cleanup.c.o: EXTRA += -fexceptions
 
 $(BUILD)/obj/%.c.o: %.c $(BUILD)/flags
 	$(call say,CC,$<)

@@ -15,8 +15,8 @@
  * which is then said.  "Blocks" means that the calling thread may be parked; the processor then runs another one.
  * "Signal handler: yes" means that a handler may call it even when it interrupted this library.  A kernel thread that
  * this library did not make may call everything: it joins on its first call, and where a green thread parks it sleeps
- * in the kernel.  ENOMEM from such a first call means that there was no memory to join with.  No call is a
- * cancellation point: green threads cannot be cancelled.
+ * in the kernel.  ENOMEM from such a first call means that there was no memory to join with.  <green/cancel.h> lists
+ * the cancellation points.
  *
  * References are to POSIX.1-2017.
  */
@@ -131,8 +131,7 @@ GREEN_API int green_attr_getname_np(const green_attr_t *attr, char *buffer, size
  * Bound threads.  With GREEN_SCOPE_SYSTEM a thread has a kernel thread of its own: the kernel schedules it, beside the
  * processors and not counted among them; slices, ticks and the other threads' hogging do not concern it.  It costs what
  * a POSIX thread costs.  It may call everything, waits for multiplexed threads and is waited for by them; where those
- * park, it sleeps in the kernel.  green_yield() is sched_yield() there, green_exit() unwinds its stack as pthread_exit()
- * does, a slice of its own (green_setslice_np) means nothing, and its name is also the kernel's for it.
+ * park, it sleeps in the kernel.  green_yield() is sched_yield() there, a slice of its own (green_setslice_np) means nothing, and its name is also the kernel's for it.
  * The default, GREEN_SCOPE_PROCESS, multiplexes.  EINVAL for another scope.  Signal handler: yes.  Source:
  * pthread_attr_setscope.
  */
@@ -214,9 +213,9 @@ GREEN_API int green_join(green_t thread, void **result);
 GREEN_API int green_detach(green_t thread);
 
 /*
- * End the calling thread with a result.  thread_local and pthread_key destructors run first; cleanup handlers and the
- * stack's C++ destructors do on bound threads only.  When the last thread ends, the process exits with status 0.  Signal
- * handler: no.  Source: pthread_exit.
+ * End the calling thread with a result.  First its stack is unwound: cleanup handlers (<green/cancel.h>) and C++
+ * destructors run; then thread_local and pthread_key destructors.  When the last thread ends, the process exits with
+ * status 0.  Signal handler: no.  Source: pthread_exit.
  */
 GREEN_API void green_exit(void *result) __attribute__((noreturn));
 
@@ -381,6 +380,7 @@ GREEN_API int green_sem_getvalue(green_sem_t *sem, int *value);
 }
 #endif
 
+#include <green/cancel.h>
 #include <green/signal.h>
 
 #endif

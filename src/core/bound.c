@@ -91,6 +91,7 @@ static void bound_end(void *arg)
     struct thread *self = foreign->thread;
     sigset_t all;
 
+    self->ending = ENDING_DESTROYS;
     self->depth = 1; /* whatever sections it is in */
     leave(self);
     once_abandon(self);

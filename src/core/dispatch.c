@@ -11,6 +11,7 @@
 #include <sched.h>
 
 #include "base/barrier.h"
+#include "core/cancel.h"
 #include "core/observe.h"
 #include "core/policy.h"
 #include "core/runq.h"
@@ -54,8 +55,8 @@ void switch_specially(struct worker *worker, struct thread *next)
         observe(worker, next);
     if (atomic_load_explicit(&next->slice_us, memory_order_relaxed) != 0 && worker->proc && !policy_on)
         slice_begin(worker->proc, next, clock_now());
-    if (atomic_load_explicit(&next->special, memory_order_relaxed) & SPECIAL_SIGNAL)
-        worker->tick_pending = true; /* it runs its handlers as it leaves the runtime */
+    if (signal_marked(next) || cancel_at_once(next))
+        worker->tick_pending = true; /* it runs its handlers, or ends, as it leaves the runtime */
 }
 
 /*

@@ -207,6 +207,7 @@ void foreign_ready(struct thread *thread)
 void foreign_exit(void *result)
 {
     if (self_thread) {
+        self_thread->ending = ENDING_UNWINDS;
         self_thread->result = result;
         leave(self_thread);
     }

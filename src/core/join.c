@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 
+#include "core/cancel.h"
 #include "core/life.h"
 #include "core/sched.h"
 #include "core/signals.h"
@@ -65,7 +66,7 @@ static void join_waits(struct thread *joiner, const struct thread *target)
     else
         atomic_compare_exchange_strong(&joiner->wake, &none, WAKE_WAITING);
     compiler_barrier();
-    if (unlikely(signal_marked(joiner)))
+    if (unlikely(signal_marked(joiner) || cancel_marked(joiner)))
         signal_found_parked(joiner);
 }
 
@@ -166,7 +167,9 @@ int green_join(green_t id, void **result)
 
     if (!self)
         return ENOMEM;
+    cancel_point_begin(self);
     int error = join(self, id, result);
+    cancel_point_end(self);
     leave(self);
     return error;
 }

@@ -1,5 +1,6 @@
 /*
- * The life of a thread: create and exit.  Joining is join.c; life.h has the word that both change.
+ * The life of a thread: from its creation to its end.  Joining is join.c; life.h has the word that both change; what
+ * green_exit() and cancellation do before thread_finish() is unwind.c.
  *
  * A thread that ends is announced from off its stack: only then may its joiner release it.  When the joiner already
  * waits, the ending thread switches straight to it, and has left its stack by the time the joiner runs.
@@ -28,6 +29,10 @@ void life_begin(struct thread *thread, bool detached)
 {
     uint64_t generation = (life_of(thread) >> 32) + 1;
 
+    atomic_store_explicit(&thread->cancel, generation << 32, memory_order_relaxed);
+    atomic_store_explicit(&thread->cancellable, false, memory_order_relaxed);
+    thread->ending = ENDING_NOT;
+    thread->cleanups = NULL;
     atomic_store_explicit(&thread->life, generation << 32 | (detached ? LIFE_DETACHED : LIFE_JOINABLE),
                           memory_order_release);
 }
@@ -93,7 +98,7 @@ static void thread_main(void)
         tls_first_run();
     }
     leave(self);
-    arch_call_last(green_exit, self->start(self->arg));
+    arch_call_last(thread_finish, self->start(self->arg));
 }
 
 void thread_init(struct thread *thread, const green_attr_t *attr, void *(*start)(void *), void *arg)
@@ -285,12 +290,11 @@ void thread_exits(struct thread *self)
     exit_process_if_last(self);
 }
 
-void green_exit(void *result)
+void thread_finish(void *result)
 {
     struct thread *self = enter();
 
-    if (!self || self->kind == THREAD_FOREIGN)
-        foreign_exit(result);
+    self->ending = ENDING_DESTROYS;
     self->depth = 0; /* whatever sections it is in */
     once_abandon(self);
     tls_run_destructors();

@@ -19,6 +19,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "core/cancel.h"
 #include "core/sched.h"
 #include "core/signals.h"
 #include "core/tick.h"
@@ -63,6 +64,8 @@ void preempt_deferred(struct thread *self)
         preempt_take_ticks(self);
         if (unlikely(signal_marked(self)))
             signal_run(self, NULL);
+        if (unlikely(cancel_at_once(self)))
+            cancel_take(self);
     } while (self->worker->tick_pending && self->depth == 0);
 }
 
@@ -118,7 +121,7 @@ void preempt_handler_end(struct thread *self, ucontext_t *ucontext)
             slice_judge(self);
         if (unlikely(signal_held(self->worker)))
             signal_route_held(self->worker);
-        if (unlikely(signal_marked(self)))
+        if (unlikely(signal_marked(self) || cancel_at_once(self)))
             signal_run_in_handler(self, ucontext);
         if (!self->worker->tick_blocked)
             pthread_sigmask(SIG_SETMASK, &closed_mask, NULL);

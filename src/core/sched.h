@@ -155,12 +155,13 @@ static inline enum wake park_outcome(struct thread *self)
     return atomic_load_explicit(&self->wake, memory_order_relaxed);
 }
 
-/* The thread that has parked is off its stack, and can be resumed.  A signal may have come while it was on its way. */
+/* The thread that has parked is off its stack, and can be resumed.  A signal, or its cancellation, may have come while it
+ * was on its way. */
 static inline bool parked_with_signal(struct thread *left)
 {
     atomic_store_explicit(&left->state, THREAD_PARKED, memory_order_release);
     compiler_barrier();
-    return unlikely(atomic_load_explicit(&left->special, memory_order_relaxed) & SPECIAL_SIGNAL);
+    return unlikely(atomic_load_explicit(&left->special, memory_order_relaxed) & (SPECIAL_SIGNAL | SPECIAL_CANCEL));
 }
 
 /* Make a claimed thread run: soon, in the slice of the caller ... */
@@ -283,6 +284,8 @@ void life_announce(struct thread *thread);
 void thread_is_service(void);
 /* Give a structure a new life: a new id, joinable or detached. */
 void life_begin(struct thread *thread, bool detached);
+/* The calling thread's stack is unwound, or was left by return: run destructors, and end. */
+void thread_finish(void *result) __attribute__((noreturn));
 /* Nobody can name it any more. */
 void life_end(struct thread *thread);
 

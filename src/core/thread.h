@@ -30,6 +30,7 @@
 #include <stdatomic.h>
 
 #include <signal.h>
+#include <unwind.h>
 
 #include <green.h>
 #include <green/policy.h>
@@ -57,7 +58,10 @@ enum wake { WAKE_NONE, WAKE_WAITING, WAKE_READY, WAKE_TIMEOUT, WAKE_SIGNAL, WAKE
 enum claim { CLAIM_NONE, CLAIM_ASKED, CLAIM_WAKER, CLAIM_SIGNAL };
 
 /* Why a dispatch of the thread is not as most. */
-enum special { SPECIAL_SLICE = 1, SPECIAL_SIGNAL = 2 };
+enum special { SPECIAL_SLICE = 1, SPECIAL_SIGNAL = 2, SPECIAL_CANCEL = 4 };
+
+/* How far the end of a thread has come; from the first on it cannot be cancelled.  See unwind.c. */
+enum ending { ENDING_NOT, ENDING_UNWINDS, ENDING_DESTROYS };
 
 enum { NAME_BYTES = 16, RING = 256, PROCS_MAX = 1024, HELD_SIGNALS = 16 };
 
@@ -82,6 +86,8 @@ struct thread {
     uint8_t park_rank;           /* own: of the lock it parks under */
     uint8_t class;               /* of its stack, constant */
     _Atomic uint8_t state;
+    _Atomic bool cancellable;    /* own; others look: it is in a call that a cancellation ends */
+    uint8_t ending;              /* own: enum ending */
 
     struct proc *proc;           /* its worker's while it runs: a load less on the way to the next thread */
     _Atomic uint32_t special;    /* enum special, ored */
@@ -106,6 +112,7 @@ struct thread {
 
     /* Life. */
     _Atomic uint64_t life;       /* generation << 32 | LIFE_*, or the joiner's index */
+    _Atomic uint64_t cancel;     /* generation << 32 | enum cancel: cancel.h */
     uint32_t index;              /* in the table, constant */
     void *(*start)(void *);
     void *arg;
@@ -125,6 +132,8 @@ struct thread {
     void *stack_top;
 
     struct once_frame *once;     /* own: the green_once() calls it is in */
+    struct __green_cleanup *cleanups; /* own: its cleanup handlers, the last one pushed first */
+    struct _Unwind_Exception unwinding; /* own: it outlives the frames that it unwinds */
 
     /* Signals; see signal/signal.h.  One bit for each, the lowest for signal 1. */
     _Atomic uint64_t sigmask;    /* own; others look */

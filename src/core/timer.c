@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 
+#include "core/cancel.h"
 #include "core/policy.h"
 #include "core/runq.h"
 #include "core/sched.h"
@@ -125,12 +126,14 @@ static int sleep_until(uint64_t deadline)
 
     if (!self)
         return ENOMEM;
+    cancel_point_begin(self);
     do {
         park_prepare(self, deadline);
         if (park(self, NULL, RANK_QUEUE) != WAKE_SIGNAL)
             break;
         handled = signal_interlude(self);
     } while (handled == HANDLED_NONE);
+    cancel_point_end(self);
     leave(self);
     return handled == HANDLED_NONE ? 0 : EINTR;
 }

@@ -16,6 +16,7 @@
 
 #include <green/signal.h>
 
+#include "core/cancel.h"
 #include "signal/signal.h"
 
 struct delivery {
@@ -242,8 +243,10 @@ static void run_handler(struct thread *self, struct delivery *delivery, ucontext
 {
     struct signal_frame frame = {.below = self->frames, .mask = delivery->mask};
     const uint64_t kernel_mask = context_mask(context);
+    const bool cancellable = atomic_load_explicit(&self->cancellable, memory_order_relaxed);
     int saved_errno = errno;
 
+    atomic_store_explicit(&self->cancellable, false, memory_order_relaxed); /* its waits are not that call's */
     frame.on_altstack = on_altstack(self) || (delivery->action.sa_flags & SA_ONSTACK && self->altstack.ss_size > 0);
     set_context_mask(context, delivery->mask);
     self->frames = &frame;
@@ -251,6 +254,7 @@ static void run_handler(struct thread *self, struct delivery *delivery, ucontext
     self->frames = frame.below;
     atomic_store_explicit(&self->sigmask, context_mask(context) & ~SIGNALS_UNBLOCKABLE, memory_order_relaxed);
     set_context_mask(context, kernel_mask);
+    atomic_store_explicit(&self->cancellable, cancellable, memory_order_relaxed);
     self->handled |= delivery->action.sa_flags & SA_RESTART ? HANDLED_RESTART : HANDLED_INTERRUPT;
     errno = saved_errno;
 }
@@ -285,6 +289,8 @@ void signal_run_in_handler(struct thread *self, ucontext_t *interrupted)
     compiler_barrier();
     preempt_take_ticks(self);
     signal_run(self, interrupted);
+    if (unlikely(cancel_at_once(self)))
+        cancel_take(self);
     compiler_barrier();
     self->depth++;
     hold_processor(self); /* as the handlers may have blocked */
@@ -300,6 +306,8 @@ enum handled signal_interlude(struct thread *self)
         return HANDLED_NONE;
     leave(self);
     signal_run(self, NULL);
+    if (unlikely(cancel_ends_wait(self)))
+        cancel_take(self);
     enter();
     return self->handled;
 }
@@ -309,7 +317,7 @@ void signal_found_parked(struct thread *left)
     struct thread *self = self_thread;
 
     signals_lock();
-    if (signal_due(left) && park_claim_for_signal(left))
+    if ((signal_due(left) || cancel_ends_wait(left)) && park_claim_for_signal(left))
         signal_resume(self, left);
     signals_unlock();
 }

@@ -8,6 +8,7 @@
 
 #include <green/signal.h>
 
+#include "core/cancel.h"
 #include "signal/signal.h"
 
 /* Guarded by the signal lock; the longest waiting first. */
@@ -114,9 +115,11 @@ static int wait_for(const sigset_t *set, siginfo_t *info, uint64_t deadline, boo
         return ENOMEM;
     if (bits & ~atomic_load(&signal_masked))
         signal_mask_first(bits);
+    cancel_point_begin(self);
     while ((error = wait_once(self, bits, &taken, deadline)) == EINTR)
         if (signal_interlude(self) != HANDLED_NONE && !restarts)
             break;
+    cancel_point_end(self);
     leave(self);
     if (!error)
         *info = taken;
@@ -177,7 +180,9 @@ static enum handled suspend_once(struct thread *self)
     } else {
         list_append(&suspended, self);
         park_prepare(self, NEVER);
+        cancel_point_only(self);
         park(self, &signal_lock, RANK_SIGNAL);
+        cancel_point_end(self); /* it is acted upon with the old mask */
         signals_lock();
         list_remove(&suspended, self);
         signals_unlock();
@@ -189,6 +194,8 @@ int green_sigsuspend(const sigset_t *mask)
 {
     struct thread *self = mask ? enter() : NULL;
 
+    if (self && unlikely(cancel_marked(self)))
+        cancel_take_inside(self);
     if (!self) {
         errno = mask ? ENOMEM : EFAULT;
         return -1;
@@ -199,11 +206,12 @@ int green_sigsuspend(const sigset_t *mask)
     atomic_store(&self->sigmask, meanwhile);
     if (signal_is_kept(self))
         signal_open_own(self);
-    while (suspend_once(self) == HANDLED_NONE)
+    while (suspend_once(self) == HANDLED_NONE && !cancel_wanted(self))
         continue;
     atomic_store(&self->sigmask, before);
     leave(self);
     signal_mask_changed(self, meanwhile);
+    cancel_point();
     errno = EINTR;
     return -1;
 }

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/cancel.h"
 #include "core/signals.h"
 #include "sync/mutex.h"
 #include "sync/waitq.h"
@@ -78,14 +79,14 @@ static int wait_at_depth(struct thread *self, green_cond_t *cond, green_mutex_t 
 
     if (error)
         return error;
+    cancel_point_begin(self);
     lock_acquire(&queue->lock, RANK_COND);
     waitq_join(queue, self, deadline);
     unsigned count = mutex_release(self, mutex);
     error = waitq_park(queue, self, RANK_COND);
-    if (error == EINTR) { /* a wake-up without cause, as POSIX allows: no signal of the condition was taken */
+    cancel_point_end(self); /* cleanup handlers find the mutex locked */
+    if (error == EINTR)
         signal_interlude(self);
-        error = 0;
-    }
     mutex_reacquire(self, mutex, count);
     return error;
 }
@@ -98,7 +99,10 @@ static int wait_until(green_cond_t *cond, green_mutex_t *mutex, uint64_t deadlin
         return ENOMEM;
     int error = wait_at_depth(self, cond, mutex, deadline);
     leave(self);
-    return error;
+    if (error != EINTR)
+        return error;
+    cancel_point();
+    return 0; /* a wake-up without cause, as POSIX allows: no signal of the condition was taken */
 }
 
 int green_cond_wait(green_cond_t *cond, green_mutex_t *mutex)

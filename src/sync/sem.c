@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/cancel.h"
 #include "core/signals.h"
 #include "sync/waitq.h"
 
@@ -105,9 +106,11 @@ static int wait_until(green_sem_t *sem, uint64_t deadline)
 
     if (!self)
         return ENOMEM;
+    cancel_point_begin(self);
     while ((error = wait_once(self, sem, deadline)) == EINTR)
         if (signal_interlude(self) & HANDLED_INTERRUPT)
             break;
+    cancel_point_end(self);
     leave(self);
     return error;
 }
@@ -116,6 +119,7 @@ int green_sem_wait(green_sem_t *sem)
 {
     if (!sem)
         return fail(EINVAL);
+    cancel_point();
     return try_take(sem) ? 0 : fail(wait_until(sem, NEVER));
 }
 
@@ -132,6 +136,7 @@ int green_sem_clockwait(green_sem_t *sem, clockid_t clock, const struct timespec
 
     if (!sem || (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC))
         return fail(EINVAL);
+    cancel_point();
     if (try_take(sem))
         return 0;
     int error = clock_deadline(clock, abstime, &deadline);

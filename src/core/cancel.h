@@ -1,0 +1,96 @@
+/*
+ * Cancellation, as the calls see it that are cancellation points.
+ *
+ * A request is a bit in the word of its thread, beside the thread's own state and type, under the generation of the
+ * id that was named: a late request cannot hit the next thread in the same structure.  SPECIAL_CANCEL says that there
+ * was one; it only makes the thread look at the word, and stays.
+ *
+ * A thread that is in a cancellation point says so (`cancellable`).  A parked one is then claimed and woken as for a
+ * signal, so its wait ends by WAKE_SIGNAL: it is off its queue, and whoever would have woken it goes on to the next
+ * waiter, or keeps what it had to give.  A wake-up that came first stands: the call returns, and the request waits for
+ * the next point.  So nothing that was given to a thread is lost with it.  Requester and thread meet as signal and
+ * thread do (sched.h, tests/model/claim.pml): the one marks, passes a heavy barrier and looks at `cancellable` and
+ * whether it is parked; the other announces these and then looks at the mark.
+ *
+ * Where it is acted upon: at depth 0, nothing of the library's held, where the handlers of a signal would run:
+ * signal_interlude() for a wait that holds nothing, or the call itself for one that must first take its mutex or its mask
+ * back.  The asynchronous type makes every safe point such a place, and a running thread is sent a tick.
+ *
+ * Rejected: a wake-up of its own for cancelled waiters, a third rival for each claim; and waking every waiter, whatever
+ * it waits for: a thread would lose its place in the queue of a mutex.
+ */
+#ifndef CANCEL_H
+#define CANCEL_H
+
+#include "core/sched.h"
+
+enum cancel { CANCEL_REQUESTED = 1, CANCEL_DISABLED = 2, CANCEL_ASYNCHRONOUS = 4 };
+
+/* Somebody has asked, at some time. */
+static inline bool cancel_marked(const struct thread *thread)
+{
+    return atomic_load_explicit(&thread->special, memory_order_relaxed) & SPECIAL_CANCEL;
+}
+
+static inline bool cancel_is(const struct thread *thread, uint32_t bits, uint32_t of)
+{
+    return ((uint32_t)atomic_load_explicit(&thread->cancel, memory_order_relaxed) & of) == bits;
+}
+
+/* A parked thread's wait shall end for it. */
+static inline bool cancel_ends_wait(const struct thread *thread)
+{
+    return atomic_load_explicit(&thread->cancellable, memory_order_relaxed) &&
+           cancel_is(thread, CANCEL_REQUESTED, CANCEL_REQUESTED | CANCEL_DISABLED);
+}
+
+/* The thread shall end wherever it is. */
+static inline bool cancel_at_once(const struct thread *thread)
+{
+    return unlikely(cancel_marked(thread)) && !thread->ending &&
+           cancel_is(thread, CANCEL_REQUESTED | CANCEL_ASYNCHRONOUS,
+                     CANCEL_REQUESTED | CANCEL_DISABLED | CANCEL_ASYNCHRONOUS);
+}
+
+/* The calling thread shall end at its next cancellation point. */
+static inline bool cancel_wanted(const struct thread *self)
+{
+    return unlikely(cancel_marked(self)) && !self->ending &&
+           cancel_is(self, CANCEL_REQUESTED, CANCEL_REQUESTED | CANCEL_DISABLED);
+}
+
+/* At depth 0: end the calling thread, if that is wanted. */
+void cancel_take(struct thread *self);
+/* The same at depth 1. */
+void cancel_take_inside(struct thread *self);
+
+/* A call of the program's is a cancellation point, here, at depth 0; in its critical sections none is. */
+static inline void cancel_point(void)
+{
+    struct thread *self = self_thread;
+
+    if (self && unlikely(cancel_marked(self)))
+        cancel_take(self);
+}
+
+/* Until cancel_point_end(), waits of the calling thread end for its cancellation.  One that ends cannot be cancelled. */
+static inline void cancel_point_only(struct thread *self)
+{
+    atomic_store_explicit(&self->cancellable, !self->ending, memory_order_relaxed);
+    compiler_barrier();
+}
+
+/* The same, and a request that was there before is taken first, at depth 1 with nothing held. */
+static inline void cancel_point_begin(struct thread *self)
+{
+    if (unlikely(cancel_marked(self)))
+        cancel_take_inside(self);
+    cancel_point_only(self);
+}
+
+static inline void cancel_point_end(struct thread *self)
+{
+    atomic_store_explicit(&self->cancellable, false, memory_order_relaxed);
+}
+
+#endif
