@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/futex.h"
+#include "core/cancel.h"
 #include "core/foreign.h"
 #include "core/sched.h"
 #include "core/signals.h"
@@ -207,6 +208,7 @@ void foreign_ready(struct thread *thread)
 void foreign_exit(void *result)
 {
     if (self_thread) {
+        cancel_point_end(self_thread);
         self_thread->ending = ENDING_UNWINDS;
         self_thread->result = result;
         leave(self_thread);

@@ -30,7 +30,6 @@ void life_begin(struct thread *thread, bool detached)
     uint64_t generation = (life_of(thread) >> 32) + 1;
 
     atomic_store_explicit(&thread->cancel, generation << 32, memory_order_relaxed);
-    atomic_store_explicit(&thread->cancellable, false, memory_order_relaxed);
     thread->ending = ENDING_NOT;
     thread->cleanups = NULL;
     atomic_store_explicit(&thread->life, generation << 32 | (detached ? LIFE_DETACHED : LIFE_JOINABLE),

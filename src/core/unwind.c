@@ -29,6 +29,7 @@
 #include <green/cancel.h>
 
 #include "base/annotate.h"
+#include "core/cancel.h"
 #include "core/sched.h"
 
 /* libc exports them, and has no declaration any more. */
@@ -151,6 +152,7 @@ void green_exit(void *result)
     if (!self || self->kind == THREAD_FOREIGN)
         foreign_exit(result);
     if (self->ending != ENDING_DESTROYS) {
+        cancel_point_end(self);
         self->ending = ENDING_UNWINDS;
         self->result = result;
         self->depth = 0; /* whatever sections it is in */
