@@ -60,8 +60,8 @@ bool signal_hand_over(struct thread *self, struct thread *waiter, const siginfo_
     if (!park_claim(waiter, WAKE_READY))
         return false;
     *waiter->siginfo = *info;
+    signal_count(SIGNALS_WAITED); /* before it can look */
     signal_ready(self, waiter);
-    signal_count(SIGNALS_WAITED);
     return true;
 }
 
