@@ -16,6 +16,9 @@
  * are as many as successful waits and what is left of the count, the thread has ended or is on the queue, and no
  * signal is unhandled.
  *
+ * With CANCEL, somebody asks the thread to end: it does at a wait that is a cancellation point, before it or in it, as
+ * some of its waits are.  A request never takes a post with it, and the thread does not wait on at such a point.
+ *
  * Leaving something out must be found:
  *   NO_BARRIER    the sender does not make the others' stores visible
  *   EARLY_RESET   the claim ends when the thread resumes, while it is on the queue
@@ -48,6 +51,8 @@
 /* In memory, as others see them. */
 byte wake, state, claim;
 bit marked;                     /* SPECIAL_SIGNAL */
+bit cancel_marked;              /* SPECIAL_CANCEL, and the request */
+bit cancellable;
 bit timed;
 
 bit queue_lock, signal_lock, heap_lock;
@@ -65,6 +70,7 @@ byte got, posts;
 #define WAKE 0
 #define STATE 1
 #define CLAIM 2
+#define POINT 3
 chan stores[2] = [4] of { byte, byte }; /* the thread's CPU, the wakers' */
 
 inline apply(variable, value)
@@ -73,6 +79,7 @@ inline apply(variable, value)
     :: variable == WAKE -> wake = value
     :: variable == STATE -> state = value
     :: variable == CLAIM -> claim = value
+    :: variable == POINT -> cancellable = value
     fi
 }
 
@@ -155,12 +162,24 @@ proctype Thread()
 {
     byte round = 0;
     bit took;
+    bit point;
 
 next:
     do
     :: marked || kicked -> handle()
     :: break
     od;
+#ifdef CANCEL
+    if
+    :: point = 0
+    :: point = 1
+    fi;
+    store(0, POINT, point);
+    if
+    :: point && cancel_marked -> goto cancelled
+    :: else
+    fi;
+#endif
     acquire(queue_lock);
     if
     :: count > 0 -> atomic { count--; got++ }; release(0, queue_lock); goto done
@@ -188,8 +207,8 @@ next:
     took = 0;
 #ifndef NO_LOOK
     if
-    :: marked -> took = 1
-    :: !marked
+    :: marked || cancel_marked -> took = 1
+    :: else
     fi;
 #endif
     release(0, queue_lock);
@@ -197,7 +216,7 @@ next:
     :: took ->
         acquire(signal_lock);
         if
-        :: unhandled > 0 -> claim_for_signal(took)
+        :: unhandled > 0 || (cancel_marked && point) -> claim_for_signal(took)
         :: else -> took = 0
         fi;
         release(0, signal_lock);
@@ -225,6 +244,10 @@ end_parked:
         queued = 0;
         release(0, queue_lock);
         handle();
+        if
+        :: point && cancel_marked -> goto cancelled
+        :: else
+        fi;
         goto next
     :: else
     fi;
@@ -241,6 +264,7 @@ done:
     :: round < ROUNDS -> goto next
     :: else
     fi;
+cancelled:
     atomic { ended = 1; state = RUNNING }
 }
 
@@ -350,6 +374,26 @@ proctype Sender()
     atomic { signal_lock = 0 }
 }
 
+/* green_cancel() */
+proctype Canceller()
+{
+    bit took;
+
+    cancel_marked = 1;
+    barrier();
+    acquire(signal_lock);
+    if
+    :: cancellable ->
+        claim_for_signal(took);
+        if
+        :: took -> make_ready()
+        :: else
+        fi
+    :: else
+    fi;
+    atomic { signal_lock = 0 }
+}
+
 proctype Standstill()
 {
 end:
@@ -358,7 +402,8 @@ end:
         assert(posts == WAKERS && posts == got + count);
         assert(queue_lock == 0 && signal_lock == 0 && heap_lock == 0 && !ready);
         assert(ended || (!on_stack && queued && count == 0));
-        assert(ended || unhandled == 0)
+        assert(ended || unhandled == 0);
+        assert(ended || !cancellable || !cancel_marked)
     }
 }
 
@@ -372,9 +417,14 @@ init {
         for (i : 1 .. WAKERS) {
             run Waker()
         }
+#if SENDERS > 0
         for (i : 1 .. SENDERS) {
             run Sender()
         }
+#endif
+#ifdef CANCEL
+        run Canceller();
+#endif
         run Deadline();
         run Standstill()
     }

@@ -68,7 +68,8 @@ __attribute__((noinline)) void caught(bool by_exit)
     }
 }
 
-void *outer(void *arg)
+/* libstdc++ has no object for what it lets this clause catch, and UBSan objects. */
+__attribute__((no_sanitize("undefined"))) void *outer(void *arg)
 {
     must(std::string(own.name) == "thread_local");
     green_cleanup_push(note, text("handler of outer"));
