@@ -104,6 +104,9 @@ typedef struct {
 
 /*
  * Threads.
+/* A key: a name for a value that each thread has of its own. */
+typedef unsigned green_key_t;
+
  */
 
 #define GREEN_CREATE_JOINABLE 0
@@ -301,6 +304,24 @@ GREEN_API int green_mutex_lock(green_mutex_t *mutex);
 GREEN_API int green_mutex_trylock(green_mutex_t *mutex);
 GREEN_API int green_mutex_timedlock(green_mutex_t *mutex, const struct timespec *abstime);
 GREEN_API int green_mutex_clocklock(green_mutex_t *mutex, clockid_t clock, const struct timespec *abstime);
+/*
+ * Keys.  Each thread has a value for each key, a null pointer at first.  When a thread ends, a value that is not null is
+ * set to null and given to the key's destructor, if it has one; that is repeated while destructors set values, up to
+ * GREEN_DESTRUCTOR_ITERATIONS times.  No order among keys.  Deleting a key runs no destructor.  Keys of libc's
+ * (pthread_key_create) work on green threads as well, and their destructors run in the same rounds.  None blocks.
+ * Signal handler: getspecific.  The first set of a thread, and of each further 32 keys, calls malloc: not in a critical section.
+ * Source: pthread_key_create, _key_delete, _getspecific, _setspecific.
+ *   EAGAIN  create: there are GREEN_KEYS_MAX
+ *   ENOMEM  setspecific: no memory for the value
+ *   EINVAL  no such key (getspecific: a null pointer then); a null pointer for the key
+ */
+#define GREEN_KEYS_MAX 1024
+#define GREEN_DESTRUCTOR_ITERATIONS 4
+GREEN_API int green_key_create(green_key_t *key, void (*destructor)(void *));
+GREEN_API int green_key_delete(green_key_t key);
+GREEN_API void *green_getspecific(green_key_t key);
+GREEN_API int green_setspecific(green_key_t key, const void *value);
+
 
 /*
  * Unlock and wake the first waiter.  Does not block.  Signal handler: no.  Source: pthread_mutex_unlock.

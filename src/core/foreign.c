@@ -22,6 +22,7 @@
 #include "core/signals.h"
 #include "core/table.h"
 #include "mem/interpose.h"
+#include "mem/tls.h"
 
 static pthread_mutex_t gone_mutex = PTHREAD_MUTEX_INITIALIZER; /* held to pop from `gone` */
 static struct foreign *_Atomic gone;
@@ -38,10 +39,20 @@ void foreign_give(struct thread *thread)
         continue;
 }
 
+/* libc sees to its own keys. */
+static void own_keys_end(void)
+{
+    for (int round = 0; round < GREEN_DESTRUCTOR_ITERATIONS && tls_run_own_keys(); round++)
+        continue;
+    tls_drop_own_keys();
+}
+
 /* The kernel thread ends. */
 static void leave_for_good(void *value)
 {
     struct foreign *foreign = value;
+
+    own_keys_end();
     struct thread *self = enter();
 
     signal_thread_ends(self);

@@ -58,7 +58,11 @@ void tls_run_destructors(void);
 /* Take the calling kernel thread off rseq: its TLS base will not be the one that was registered. */
 void tls_unregister_rseq(void *tp);
 
-/* tls_keys.c: run the destructors of the calling thread's pthread_key values. */
+/* keys.c: a round of destructors of the calling thread's green_key values; true when one ran.  And drop all. */
+bool tls_run_own_keys(void);
+void tls_drop_own_keys(void);
+
+/* tls_keys.c: run the destructors of the calling thread's pthread_key and green_key values.  At depth 0. */
 void tls_run_key_destructors(void);
 /* Forget the keys of a sanitizer. */
 void tls_keys_init(void);

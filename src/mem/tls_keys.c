@@ -58,10 +58,15 @@ static bool run_round(bool drop)
 
 void tls_run_key_destructors(void)
 {
-    for (int round = 0; round < PTHREAD_DESTRUCTOR_ITERATIONS; round++)
-        if (!run_round(false))
-            return;
-    run_round(true);
+    bool any = true;
+
+    for (int round = 0; round < PTHREAD_DESTRUCTOR_ITERATIONS && any; round++) {
+        any = run_round(false);
+        any |= tls_run_own_keys();
+    }
+    if (any)
+        run_round(true);
+    tls_drop_own_keys();
 }
 
 /* A sanitizer's value is its idea of the thread, and outlives it as the TLS block does. */
