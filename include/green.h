@@ -56,7 +56,9 @@ typedef struct {
     int __has_cpus;
     cpu_set_t __cpus;
     unsigned __weight; /* 0: the creator's */
-    uint64_t __reserved[7];
+    void *__stack_addr;
+    size_t __guard_bytes;
+    uint64_t __reserved[5];
 } green_attr_t;
 
 /* Threads parked on an object, first come first woken. */
@@ -102,11 +104,11 @@ typedef struct {
     struct __green_queue __queue;
 } green_once_t;
 
-/*
- * Threads.
 /* A key: a name for a value that each thread has of its own. */
 typedef unsigned green_key_t;
 
+/*
+ * Threads.
  */
 
 #define GREEN_CREATE_JOINABLE 0
@@ -116,8 +118,9 @@ typedef unsigned green_key_t;
 #define GREEN_STACK_MIN 16384
 
 /*
- * Attributes: what green_create() is told about the new thread.  The defaults are joinable, no name, and the
- * program's stack size (GREEN_STACK, 256 KiB).  None of these blocks.  Signal handler: yes.  Source: pthread_attr_*.
+ * Attributes: what green_create() is told about the new thread.  The defaults are joinable, no name, a guard of one
+ * page, and the program's stack size (GREEN_STACK, 256 KiB).  None of these blocks.  Signal handler: yes.  Source:
+ * pthread_attr_*.
  *   EINVAL  a detach state that is none; a stack below GREEN_STACK_MIN or above 1 GiB; a null pointer
  *   ERANGE  a name of more than 15 bytes (setname), a buffer it does not fit (getname)
  */
@@ -127,6 +130,26 @@ GREEN_API int green_attr_setdetachstate(green_attr_t *attr, int state);
 GREEN_API int green_attr_getdetachstate(const green_attr_t *attr, int *state);
 GREEN_API int green_attr_setstacksize(green_attr_t *attr, size_t bytes);
 GREEN_API int green_attr_getstacksize(const green_attr_t *attr, size_t *bytes);
+
+/*
+ * A stack of the program's: `bytes` from `low` on, of any alignment, for one thread at a time.  All of it is a
+ * multiplexed thread's; a bound one's begins with libc's block for it, as a POSIX thread's does.  It has no guard but what the program
+ * makes.  The program may use it otherwise when it has joined the thread, and never when that is detached.  Null as an
+ * address from get: the library provides the stack.
+ *   EINVAL  the size as above; a null address, or a stack beyond the end of memory
+ */
+GREEN_API int green_attr_setstack(green_attr_t *attr, void *low, size_t bytes);
+GREEN_API int green_attr_getstack(const green_attr_t *attr, void **low, size_t *bytes);
+
+/*
+ * The guard below a stack of the library's: an overflow into it is reported and ends the program.  Up to a page (the
+ * default), 0 included, costs nothing and is a page; for more, whole pages, the stack is mapped for this thread alone
+ * and unmapped when it has ended, some 10 us.  get says what was set.  On a bound thread 0 is none.
+ *   EINVAL  more than 1 GiB; a null pointer
+ */
+GREEN_API int green_attr_setguardsize(green_attr_t *attr, size_t bytes);
+GREEN_API int green_attr_getguardsize(const green_attr_t *attr, size_t *bytes);
+
 GREEN_API int green_attr_setname_np(green_attr_t *attr, const char *name);
 GREEN_API int green_attr_getname_np(const green_attr_t *attr, char *buffer, size_t bytes);
 
@@ -185,10 +208,21 @@ GREEN_API int green_setaffinity_np(green_t thread, size_t bytes, const cpu_set_t
 GREEN_API int green_getaffinity_np(green_t thread, size_t bytes, cpu_set_t *cpus);
 
 /*
+ * The attributes of a thread that lives: whether it is detached now, the stack it is on and its guard, its scope, name,
+ * and for one with a kernel thread of its own its scheduling and CPUs.  To be destroyed by green_attr_destroy().  The
+ * stack of a kernel thread of the program's is known to that one alone; to others it is null.  Does not block but for a
+ * bound thread's start.  Signal handler: no.  Source: pthread_getattr_np.
+ *   ESRCH   no such thread, or no longer; one with a kernel thread: it has ended
+ *   EINVAL  a null pointer
+ */
+GREEN_API int green_getattr_np(green_t thread, green_attr_t *attr);
+
+/*
  * Start a thread that runs start(arg) and ends with its result.  attr may be NULL.  The creator's floating-point
  * environment is inherited.  Does not block.  Signal handler: no.  Source: pthread_create.
  *   EINVAL   a null thread or start, or an attribute object that was not initialised; a priority that its policy has
- *            not; for a bound thread, no CPU of its set that the process may use
+ *            not; for a bound thread, no CPU of its set that the process may use, or a stack of the program's that is
+ *            too small for libc
  *   EAGAIN   no more thread ids, or no more guard pages (see max_map_count on kernels before 6.13); no kernel thread, or
  *            no memory, for a bound thread
  *   ENOMEM   no memory for the stack or its thread-local storage
@@ -206,6 +240,19 @@ GREEN_API int green_create(green_t *thread, const green_attr_t *attr, void *(*st
  *   EDEADLK  it is the caller, or it is joining the caller
  */
 GREEN_API int green_join(green_t thread, void **result);
+
+/*
+ * The same without waiting, or until a time of CLOCK_REALTIME, or of that clock or CLOCK_MONOTONIC.  After an error the
+ * thread can still be joined.  The last two block.  Signal handler: no.  Source: pthread_tryjoin_np, _timedjoin_np,
+ * _clockjoin_np.  Errors as for green_join, and
+ *   EBUSY      tryjoin: it has not ended
+ *   ETIMEDOUT  the time came first
+ *   EINVAL     also a time that is none, a null one, an unknown clock
+ * Two threads that wait for each other are not told (EDEADLK) if one of them does so with a deadline.
+ */
+GREEN_API int green_tryjoin_np(green_t thread, void **result);
+GREEN_API int green_timedjoin_np(green_t thread, void **result, const struct timespec *abstime);
+GREEN_API int green_clockjoin_np(green_t thread, void **result, clockid_t clock, const struct timespec *abstime);
 
 /*
  * Give up the thread's result: it is released when it ends.  Does not block.  Signal handler: no.
@@ -258,6 +305,24 @@ GREEN_API int green_clock_nanosleep(clockid_t clock, int flags, const struct tim
 GREEN_API int green_once(green_once_t *once, void (*routine)(void));
 
 /*
+ * Keys.  Each thread has a value for each key, a null pointer at first.  When a thread ends, a value that is not null is
+ * set to null and given to the key's destructor, if it has one; that is repeated while destructors set values, up to
+ * GREEN_DESTRUCTOR_ITERATIONS times.  No order among keys.  Deleting a key runs no destructor.  Keys of libc's
+ * (pthread_key_create) work on green threads as well, and their destructors run in the same rounds.  None blocks.
+ * Signal handler: getspecific.  The first set of a thread, and of each further 32 keys, calls malloc: not in a critical section.
+ * Source: pthread_key_create, _key_delete, _getspecific, _setspecific.
+ *   EAGAIN  create: there are GREEN_KEYS_MAX
+ *   ENOMEM  setspecific: no memory for the value
+ *   EINVAL  no such key (getspecific: a null pointer then); a null pointer for the key
+ */
+#define GREEN_KEYS_MAX 1024
+#define GREEN_DESTRUCTOR_ITERATIONS 4
+GREEN_API int green_key_create(green_key_t *key, void (*destructor)(void *));
+GREEN_API int green_key_delete(green_key_t key);
+GREEN_API void *green_getspecific(green_key_t key);
+GREEN_API int green_setspecific(green_key_t key, const void *value);
+
+/*
  * The number of processors, at run time: 1 is N:1.  0 restores the program's default.  Takes effect at once for
  * growth; a processor that is taken away ends its thread's slice first.  Does not block.  Signal handler: no.  EINVAL
  * for a negative level, EAGAIN when it is more than 1,024 or no kernel thread could be made for it.  Source:
@@ -304,24 +369,6 @@ GREEN_API int green_mutex_lock(green_mutex_t *mutex);
 GREEN_API int green_mutex_trylock(green_mutex_t *mutex);
 GREEN_API int green_mutex_timedlock(green_mutex_t *mutex, const struct timespec *abstime);
 GREEN_API int green_mutex_clocklock(green_mutex_t *mutex, clockid_t clock, const struct timespec *abstime);
-/*
- * Keys.  Each thread has a value for each key, a null pointer at first.  When a thread ends, a value that is not null is
- * set to null and given to the key's destructor, if it has one; that is repeated while destructors set values, up to
- * GREEN_DESTRUCTOR_ITERATIONS times.  No order among keys.  Deleting a key runs no destructor.  Keys of libc's
- * (pthread_key_create) work on green threads as well, and their destructors run in the same rounds.  None blocks.
- * Signal handler: getspecific.  The first set of a thread, and of each further 32 keys, calls malloc: not in a critical section.
- * Source: pthread_key_create, _key_delete, _getspecific, _setspecific.
- *   EAGAIN  create: there are GREEN_KEYS_MAX
- *   ENOMEM  setspecific: no memory for the value
- *   EINVAL  no such key (getspecific: a null pointer then); a null pointer for the key
- */
-#define GREEN_KEYS_MAX 1024
-#define GREEN_DESTRUCTOR_ITERATIONS 4
-GREEN_API int green_key_create(green_key_t *key, void (*destructor)(void *));
-GREEN_API int green_key_delete(green_key_t key);
-GREEN_API void *green_getspecific(green_key_t key);
-GREEN_API int green_setspecific(green_key_t key, const void *value);
-
 
 /*
  * Unlock and wake the first waiter.  Does not block.  Signal handler: no.  Source: pthread_mutex_unlock.

@@ -24,14 +24,25 @@
 #include <sanitizer/asan_interface.h>
 #endif
 
-/* [low, low + bytes) is a stack: a switch to it is no overflow of the old one. */
-static inline void annotate_stack(void *low, size_t bytes)
+/* [low, low + bytes) is a stack: a switch to it is no overflow of the old one.  A number for it. */
+static inline unsigned annotate_stack(void *low, size_t bytes)
 {
 #ifdef HAVE_VALGRIND
-    VALGRIND_STACK_REGISTER(low, (char *)low + bytes);
+    return (unsigned)VALGRIND_STACK_REGISTER(low, (char *)low + bytes);
 #else
     (void)low;
     (void)bytes;
+    return 0;
+#endif
+}
+
+/* It is no stack any more. */
+static inline void annotate_stack_gone(unsigned number)
+{
+#ifdef HAVE_VALGRIND
+    VALGRIND_STACK_DEREGISTER(number);
+#else
+    (void)number;
 #endif
 }
 

@@ -13,6 +13,7 @@ int green_attr_init(green_attr_t *attr)
         leave(self);
     memset(attr, 0, sizeof *attr);
     attr->__stack_bytes = settings.stack_bytes;
+    attr->__guard_bytes = stack_page_bytes();
     return 0;
 }
 
@@ -53,6 +54,42 @@ int green_attr_getstacksize(const green_attr_t *attr, size_t *bytes)
     if (!attr || !bytes)
         return EINVAL;
     *bytes = attr->__stack_bytes;
+    return 0;
+}
+
+int green_attr_setstack(green_attr_t *attr, void *low, size_t bytes)
+{
+    if (!low || (uintptr_t)low + bytes < bytes)
+        return EINVAL;
+    int error = green_attr_setstacksize(attr, bytes);
+    if (!error)
+        attr->__stack_addr = low;
+    return error;
+}
+
+int green_attr_getstack(const green_attr_t *attr, void **low, size_t *bytes)
+{
+    if (!low)
+        return EINVAL;
+    int error = green_attr_getstacksize(attr, bytes);
+    if (!error)
+        *low = attr->__stack_addr;
+    return error;
+}
+
+int green_attr_setguardsize(green_attr_t *attr, size_t bytes)
+{
+    if (!attr || bytes > STACK_CLASS_MAX)
+        return EINVAL;
+    attr->__guard_bytes = bytes;
+    return 0;
+}
+
+int green_attr_getguardsize(const green_attr_t *attr, size_t *bytes)
+{
+    if (!attr || !bytes)
+        return EINVAL;
+    *bytes = attr->__guard_bytes;
     return 0;
 }
 

@@ -12,7 +12,8 @@
  * thread's, and are over when its joiner goes on.  Then it is announced, on a worker structure of its own stack: from
  * the announcement on its joiner may release its structures, and another thread use them.  What libc does after that
  * is of the kernel thread alone, with signals blocked.  The pthread is detached: whoever joins the thread does not wait
- * for the kernel to take the stack down.
+ * for the kernel to take the stack down.  Unless the stack is the program's, which may free it once it has joined: then
+ * the pthread is joinable, and whoever releases the thread joins or detaches it.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -59,13 +60,13 @@ static void find_stack(struct thread *thread)
 {
     pthread_attr_t attr;
     void *low;
-    size_t bytes;
+    size_t bytes, guard;
 
-    thread->stack = (struct stack){NULL, 0};
+    thread->stack = (struct stack){NULL, 0, 0};
     if (kernel_thread_getattr(pthread_self(), &attr) != 0)
         return;
-    if (pthread_attr_getstack(&attr, &low, &bytes) == 0)
-        thread->stack = (struct stack){low, bytes};
+    if (pthread_attr_getstack(&attr, &low, &bytes) == 0 && pthread_attr_getguardsize(&attr, &guard) == 0)
+        thread->stack = (struct stack){low, bytes, guard};
     pthread_attr_destroy(&attr);
 }
 
@@ -73,6 +74,7 @@ static void find_stack(struct thread *thread)
 static void announce(struct foreign *foreign)
 {
     struct thread *thread = foreign->thread;
+    const bool program_stack = foreign->program_stack;
     struct worker last = {.own = {.kind = THREAD_WORKER, .depth = 1, .worker = &last, .deadline = NEVER},
                           .tid = foreign->worker.tid,
                           .kernel_tls = foreign->worker.kernel_tls};
@@ -81,8 +83,11 @@ static void announce(struct foreign *foreign)
     self_thread = &last.own;
     foreign_set_tid(foreign, TID_GONE);
     foreign->worker.kernel_tls = NULL; /* to a debugger, it stands nowhere */
-    life_announce(thread);
+    const bool released = life_announce(thread);
     self_thread = NULL;
+    compiler_barrier();
+    if (released && program_stack)
+        pthread_detach(pthread_self());
 }
 
 static void bound_end(void *arg)
@@ -111,8 +116,9 @@ static void *bound_main(void *arg)
     struct foreign *foreign = arg;
     struct thread *self = foreign->thread;
 
-    foreign_begin(foreign);
     find_stack(self);
+    foreign->kernel_thread = pthread_self();
+    foreign_begin(foreign); /* after which others may ask for its stack */
     altstack_use(foreign);
     if (self->name[0])
         prctl(PR_SET_NAME, self->name);
@@ -123,12 +129,22 @@ static void *bound_main(void *arg)
     return NULL;
 }
 
+static int stack_for_kernel(pthread_attr_t *to, const green_attr_t *from)
+{
+    if (from->__stack_addr)
+        return pthread_attr_setstack(to, from->__stack_addr, from->__stack_bytes);
+    int error = pthread_attr_setguardsize(to, from->__guard_bytes);
+    if (error)
+        return error;
+    return pthread_attr_setstacksize(to, (STACK_CLASS_MIN << stack_class(from->__stack_bytes)) + tls_bytes());
+}
+
 static int attr_for_kernel(pthread_attr_t *to, const green_attr_t *from)
 {
-    int error = pthread_attr_setdetachstate(to, PTHREAD_CREATE_DETACHED);
+    int error = pthread_attr_setdetachstate(to, from->__stack_addr ? PTHREAD_CREATE_JOINABLE : PTHREAD_CREATE_DETACHED);
 
     if (!error)
-        error = pthread_attr_setstacksize(to, (STACK_CLASS_MIN << stack_class(from->__stack_bytes)) + tls_bytes());
+        error = stack_for_kernel(to, from);
     if (!error && from->__has_cpus)
         error = pthread_attr_setaffinity_np(to, sizeof from->__cpus, &from->__cpus);
     if (error || from->__inherit_sched != GREEN_EXPLICIT_SCHED)
@@ -164,12 +180,27 @@ static void prepare(struct thread *self, struct foreign *foreign, const green_at
 
     foreign_set_tid(foreign, TID_STARTING);
     thread->bound = true;
+    foreign->program_stack = attr->__stack_addr != NULL;
     thread->class = (uint8_t)stack_class(attr->__stack_bytes);
-    thread->stack = (struct stack){NULL, 0};
+    thread->stack = (struct stack){NULL, 0, 0};
     atomic_store_explicit(&thread->state, THREAD_RUNNING, memory_order_relaxed);
     signal_thread_begins(self, thread);
     thread_init(thread, attr, start, arg);
     thread_created(self);
+}
+
+void bound_part(struct thread *self, struct thread *ended, bool wait)
+{
+    struct foreign *foreign = foreign_of(ended);
+
+    if (!foreign->program_stack)
+        return;
+    leave(self);
+    if (wait)
+        pthread_join(foreign->kernel_thread, NULL); /* which only has to leave its stack */
+    else
+        pthread_detach(foreign->kernel_thread);
+    enter();
 }
 
 static void take_back(struct foreign *foreign)

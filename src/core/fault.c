@@ -38,7 +38,8 @@ static void report(const struct thread *self, const void *address)
     char line[200];
     int length = snprintf(line, sizeof line,
                           "libgreen: stack overflow in thread \"%s\" (id %llu), stack of %zu bytes, fault at %p\n",
-                          self->name, (unsigned long long)thread_id(self), STACK_CLASS_MIN << self->class, address);
+                          self->name, (unsigned long long)thread_id(self),
+                          self->borrowed ? self->stack.bytes : STACK_CLASS_MIN << self->class, address);
 
     if (length > 0 && write(STDERR_FILENO, line, (size_t)length) < 0)
         return;

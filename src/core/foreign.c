@@ -164,7 +164,7 @@ struct thread *foreign_adopt(void)
         return NULL;
     struct thread *thread = foreign->thread;
     thread->bound = false;
-    thread->stack = (struct stack){NULL, 0};
+    thread->stack = (struct stack){NULL, 0, 0};
     thread->name[0] = '\0';
     atomic_store(&thread->special, 0);
     signal_thread_begins(NULL, thread);

@@ -2,6 +2,8 @@
 #ifndef FOREIGN_H
 #define FOREIGN_H
 
+#include <pthread.h>
+
 #include "core/thread.h"
 
 /* In place of a tid. */
@@ -13,6 +15,8 @@ struct foreign {
     struct foreign *next;  /* of those that wait for their next use */
     _Atomic uint32_t tid;  /* futex; while it is a tid, that kernel thread lives.  Written under the lock of tids */
     void *altstack;        /* bound.c's: kept from one use to the next */
+    bool program_stack;    /* bound: its stack is the program's, and `kernel_thread` is joinable */
+    pthread_t kernel_thread;
 };
 
 static inline struct foreign *foreign_of(struct thread *thread)

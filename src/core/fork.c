@@ -55,6 +55,7 @@ static void after_fork_in_child(void)
     procs_fork_reset();
     pool_fork_reset(self);
     threads_fork_reset(self);
+    join_timed_fork_reset();
     foreign_fork_reset(self);
     tls_modules_fork_reset();
     tick_fork_reset();

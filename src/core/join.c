@@ -143,6 +143,15 @@ static int join_wait(struct thread *self, struct thread *target)
     return self->join_error == EALREADY ? 0 : self->join_error;
 }
 
+void life_take(struct thread *self, struct thread *target, void **result)
+{
+    if (unlikely(target->bound))
+        bound_part(self, target, true);
+    if (result)
+        *result = target->result;
+    life_release(self->worker->proc, target);
+}
+
 static int join(struct thread *self, green_t id, void **result)
 {
     struct thread *target = table_find(id);
@@ -153,12 +162,9 @@ static int join(struct thread *self, green_t id, void **result)
         return EDEADLK;
     self->join_id = id;
     int error = join_wait(self, target);
-    if (error)
-        return error;
-    if (result)
-        *result = target->result;
-    life_release(self->worker->proc, target);
-    return 0;
+    if (!error)
+        life_take(self, target, result);
+    return error;
 }
 
 int green_join(green_t id, void **result)
@@ -186,6 +192,8 @@ static int detach(struct thread *self, struct thread *target, green_t id)
             return EINVAL;
         if (!life_change(target, &life, LIFE_DETACHED))
             continue;
+        if (low == LIFE_EXITED && target->bound)
+            bound_part(self, target, false);
         if (low == LIFE_EXITED)
             life_release(self->worker->proc, target);
         return 0;

@@ -2,7 +2,7 @@
  * The word of a thread's life.
  *
  * It says how the life ends: its generation, and joinable, detached, exited, joined (exited, and its joiner knows),
- * free, or the index of its joiner.  All change it by compare and swap, so a stale id never reaches a later life in the
+ * free, or the index of its joiner, with a bit for one that has a deadline (join_timed.c).  All change it by compare and swap, so a stale id never reaches a later life in the
  * same structure, and a joiner that backs out is not woken as well.
  */
 #ifndef LIFE_H
@@ -24,6 +24,17 @@ static inline bool life_change(struct thread *thread, uint64_t *life, uint32_t l
 {
     return atomic_compare_exchange_strong(&thread->life, life, life_with(*life, low));
 }
+
+static inline bool life_is_timed(uint64_t life)
+{
+    return (uint32_t)life >= LIFE_TIMED && (uint32_t)life < LIFE_JOINED;
+}
+
+/* It has ended, and was seen to have a joiner with a deadline: hand it over.  False: that one has given up. */
+bool life_end_timed(struct thread *target);
+
+/* By its joiner, at depth 1: the result, and the release. */
+void life_take(struct thread *self, struct thread *target, void **result);
 
 /* Who knew the thread knows all: nobody can name it any more, and structure and stack go back to where they are kept. */
 void life_release(struct proc *proc, struct thread *thread);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/annotate.h"
+#include "core/borrow.h"
 #include "core/life.h"
 #include "core/policy.h"
 #include "core/pool.h"
@@ -135,6 +136,7 @@ static void prepare(struct thread *thread, const green_attr_t *attr, void *(*sta
 static bool attr_valid(const green_attr_t *attr)
 {
     return attr->__stack_bytes >= GREEN_STACK_MIN && attr->__stack_bytes <= STACK_CLASS_MAX &&
+           attr->__guard_bytes <= STACK_CLASS_MAX &&
            (attr->__detach_state == GREEN_CREATE_JOINABLE || attr->__detach_state == GREEN_CREATE_DETACHED) &&
            (attr->__scope == GREEN_SCOPE_PROCESS || attr->__scope == GREEN_SCOPE_SYSTEM) &&
            memchr(attr->__name, 0, sizeof attr->__name) && attr->__weight <= GREEN_WEIGHT_MAX;
@@ -157,6 +159,30 @@ static struct thread *enter_to_create(void)
     return enter();
 }
 
+/* A structure on the stack that is asked for, at depth 1; NULL, with an error and at depth 0. */
+static struct thread *take(struct thread *self, const green_attr_t *attr, int *error)
+{
+    const bool borrows = attr && stack_is_borrowed(attr);
+    const unsigned class = !attr ? settings.class : borrows ? 0 : stack_class(attr->__stack_bytes);
+    struct thread *thread = pool_take(self->worker->proc, class);
+
+    if (unlikely(!thread)) {
+        leave(self);
+        thread = pool_build(class, error);
+        if (!thread)
+            return NULL;
+        enter();
+    }
+    if (likely(!borrows))
+        return thread;
+    *error = stack_borrow(thread, attr);
+    if (!*error)
+        return thread;
+    pool_release(self->worker->proc, thread);
+    leave(self);
+    return NULL;
+}
+
 int green_create(green_t *id, const green_attr_t *attr, void *(*start)(void *), void *arg)
 {
     int error;
@@ -172,15 +198,9 @@ int green_create(green_t *id, const green_attr_t *attr, void *(*start)(void *), 
         leave(self);
         return error;
     }
-    unsigned class = attr ? stack_class(attr->__stack_bytes) : settings.class;
-    struct thread *thread = pool_take(self->worker->proc, class);
-    if (unlikely(!thread)) {
-        leave(self);
-        thread = pool_build(class, &error);
-        if (!thread)
-            return error;
-        enter();
-    }
+    struct thread *thread = take(self, attr, &error);
+    if (unlikely(!thread))
+        return error;
     prepare(thread, attr, start, arg);
     signal_thread_begins(self, thread);
     if (unlikely(policy_on))
@@ -200,6 +220,8 @@ void life_end(struct thread *thread)
 void life_release(struct proc *proc, struct thread *thread)
 {
     life_end(thread);
+    if (unlikely(thread->borrowed))
+        stack_return(thread);
     if (thread->bound)
         foreign_give(thread);
     else if (thread->stack_top)
@@ -221,34 +243,39 @@ static void wake_joiner(struct thread *left, struct thread *joiner)
         ready(self_thread, joiner);
 }
 
-/* The thread is off its stack. */
-static void after_exit(struct thread *left, void *arg)
+bool life_announce(struct thread *left)
 {
     uint64_t life = life_of(left);
     uint32_t low;
 
-    (void)arg;
     for (;;) {
         low = (uint32_t)life;
-        if (low < LIFE_JOINED) {
+        if (low < LIFE_TIMED) {
             if (!life_change(left, &life, LIFE_JOINED))
                 continue; /* taken back */
             wake_joiner(left, table_at(low));
-            return;
+            return false;
         }
         atomic_store_explicit(&left->state, THREAD_EXITED, memory_order_release);
-        if (low != LIFE_JOINABLE || life_change(left, &life, LIFE_EXITED))
+        if (unlikely(life_is_timed(life))) {
+            if (life_end_timed(left)) /* and its structure may have a new life */
+                return false;
+            life = life_of(left);
+        } else if (low != LIFE_JOINABLE || life_change(left, &life, LIFE_EXITED)) {
             break;
-        atomic_store_explicit(&left->state, THREAD_RUNNING, memory_order_relaxed); /* a joiner has come */
+        }
+        atomic_store_explicit(&left->state, THREAD_RUNNING, memory_order_relaxed); /* a joiner has come, or has gone */
     }
     if (low == LIFE_DETACHED)
         life_release(left->worker->proc, left);
-    /* LIFE_JOINED: by a joiner that a signal has: see claim_joiner() */
+    return low == LIFE_DETACHED; /* LIFE_JOINED: by a joiner that a signal has: see claim_joiner() */
 }
 
-void life_announce(struct thread *thread)
+/* The thread is off its stack. */
+static void after_exit(struct thread *left, void *arg)
 {
-    after_exit(thread, NULL);
+    (void)arg;
+    life_announce(left);
 }
 
 static void after_exit_to_joiner(struct thread *left, void *arg)
@@ -264,7 +291,7 @@ static void after_exit_to_joiner(struct thread *left, void *arg)
 static struct thread *claim_joiner(struct thread *thread)
 {
     uint64_t life = life_of(thread);
-    struct thread *joiner = (uint32_t)life < LIFE_JOINED ? table_at((uint32_t)life) : NULL;
+    struct thread *joiner = (uint32_t)life < LIFE_TIMED ? table_at((uint32_t)life) : NULL;
 
     if (!joiner || joiner->kind != THREAD_MULTIPLEXED || policy_on || !life_change(thread, &life, LIFE_JOINED))
         return NULL;

@@ -266,6 +266,14 @@ void foreign_give(struct thread *thread);
 
 /* bound.c: green_create() of a bound thread, the arguments known to be valid. */
 int bound_create(green_t *id, const green_attr_t *attr, void *(*start)(void *), void *arg);
+/*
+ * One that has ended is about to be released, by its joiner or detacher, at depth 1, alone with it: see to it that its
+ * kernel thread leaves a stack of the program's, and wait for that if the program may use the stack from here on.
+ */
+void bound_part(struct thread *self, struct thread *ended, bool wait);
+
+/* join_timed.c: in the child of a fork */
+void join_timed_fork_reset(void);
 
 /* lifecycle.c */
 uint64_t threads_created(void);
@@ -278,8 +286,8 @@ void thread_not_created(void);
 void thread_exits(struct thread *self);
 /* What every new thread is given: name, start, id. */
 void thread_init(struct thread *thread, const green_attr_t *attr, void *(*start)(void *), void *arg);
-/* The thread has ended and nobody stands on it: tell its joiner, or release it. */
-void life_announce(struct thread *thread);
+/* The thread has ended and nobody stands on it: tell its joiner, or release it, which is what true says. */
+bool life_announce(struct thread *thread);
 /* A thread of the library's own has been made, which does not keep the process alive. */
 void thread_is_service(void);
 /* Give a structure a new life: a new id, joinable or detached. */

@@ -63,6 +63,9 @@ enum special { SPECIAL_SLICE = 1, SPECIAL_SIGNAL = 2, SPECIAL_CANCEL = 4 };
 /* How far the end of a thread has come; from the first on it cannot be cancelled.  See unwind.c. */
 enum ending { ENDING_NOT, ENDING_UNWINDS, ENDING_DESTROYS };
 
+/* Whose stack a thread is on. */
+enum borrowed { STACK_OWN, STACK_PROGRAM, STACK_ALONE };
+
 enum { NAME_BYTES = 16, RING = 256, PROCS_MAX = 1024, HELD_SIGNALS = 16 };
 
 struct proc;
@@ -83,6 +86,7 @@ struct thread {
     bool unborn;                 /* has not started; of whoever holds it, then own */
     uint8_t kind;
     bool bound;                  /* foreign, but made by green_create() */
+    uint8_t borrowed;            /* enum borrowed; constant in a life */
     uint8_t park_rank;           /* own: of the lock it parks under */
     uint8_t class;               /* of its stack, constant */
     _Atomic uint8_t state;
@@ -127,9 +131,11 @@ struct thread {
     uint64_t woken_ns;           /* when it last displaced another */
     bool displaced;              /* on `woken` to continue its slice, not because its deadline came */
 
-    /* Memory, constant once made. */
+    /* Memory, constant in a life. */
     struct stack stack;
     void *stack_top;
+    struct stack own_stack;      /* while it is on another: see borrow.c */
+    unsigned stack_note;         /* Valgrind's, likewise */
 
     struct once_frame *once;     /* own: the green_once() calls it is in */
     struct __green_cleanup *cleanups; /* own: its cleanup handlers, the last one pushed first */
@@ -159,9 +165,9 @@ struct thread {
     void *lends;                 /* the first green_mutex_t that it holds and others wait for */
 };
 
-/* The low half of life when it is no index. */
+/* The low half of life when it is no index, and a bit beside that of a joiner with a deadline. */
 enum { LIFE_JOINABLE = 0xffffffffU, LIFE_DETACHED = 0xfffffffeU, LIFE_EXITED = 0xfffffffdU, LIFE_FREE = 0xfffffffcU,
-       LIFE_JOINED = 0xfffffffbU };
+       LIFE_JOINED = 0xfffffffbU, LIFE_TIMED = 0x80000000U };
 
 /* What the arriving side does for the thread that has left. */
 typedef void after_fn(struct thread *left, void *arg);

@@ -22,7 +22,7 @@ static struct {
 
 static struct lock slab_lock;
 
-static size_t page_bytes(void)
+size_t stack_page_bytes(void)
 {
     return (size_t)sysconf(_SC_PAGESIZE);
 }
@@ -68,7 +68,7 @@ static int guard_install(void *page, size_t bytes)
 
 int stack_map(unsigned class, size_t reserve, struct stack *stack)
 {
-    size_t guard = page_bytes();
+    size_t guard = stack_page_bytes();
     size_t slot = guard + round_up((STACK_CLASS_MIN << class) + reserve, guard);
     char *low = NULL;
     int error = 0;
@@ -88,13 +88,36 @@ int stack_map(unsigned class, size_t reserve, struct stack *stack)
         return error;
     stack->low = low;
     stack->bytes = slot - guard;
+    stack->guard = guard;
     annotate_stack(stack->low, stack->bytes);
     return 0;
 }
 
+int stack_map_alone(size_t bytes, size_t guard, struct stack *stack)
+{
+    const size_t page = stack_page_bytes();
+
+    stack->bytes = round_up(bytes, page);
+    stack->guard = round_up(guard, page);
+    char *low = mmap(NULL, stack->guard + stack->bytes, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    if (low == MAP_FAILED)
+        return ENOMEM;
+    stack->low = low + stack->guard;
+    int error = guard_install(low, stack->guard);
+    if (error)
+        stack_unmap(stack);
+    return error;
+}
+
+void stack_unmap(const struct stack *stack)
+{
+    munmap((char *)stack->low - stack->guard, stack->guard + stack->bytes);
+}
+
 void stack_trim(const struct stack *stack, const void *top)
 {
-    uintptr_t low = (uintptr_t)stack->low, end = (uintptr_t)top / page_bytes() * page_bytes();
+    uintptr_t low = (uintptr_t)stack->low, end = (uintptr_t)top / stack_page_bytes() * stack_page_bytes();
 
     if (end > low + STACK_KEPT)
         madvise(stack->low, end - STACK_KEPT - low, MADV_DONTNEED);
@@ -104,7 +127,7 @@ bool stack_in_guard(const struct stack *stack, const void *address)
 {
     uintptr_t low = (uintptr_t)stack->low, at = (uintptr_t)address;
 
-    return at < low && low - at <= page_bytes();
+    return at < low && low - at <= stack->guard;
 }
 
 void stack_fork_reset(void)

@@ -13,8 +13,9 @@
 #include <stddef.h>
 
 struct stack {
-    void *low; /* first usable byte; the guard page ends here */
+    void *low; /* first usable byte; the guard ends here */
     size_t bytes;
+    size_t guard; /* bytes below it that fault */
 };
 
 /* Sizes are powers of two from 16 KiB to 1 GiB, plus what the caller reserves at the top of each. */
@@ -27,6 +28,12 @@ unsigned stack_class(size_t bytes);
 
 /* A new stack of a class with `reserve` more bytes at its top: 0, ENOMEM or EAGAIN. */
 int stack_map(unsigned class, size_t reserve, struct stack *stack);
+
+/* A mapping for one stack alone, of at least so many bytes each, the guard's and its own: 0, ENOMEM or EAGAIN. */
+int stack_map_alone(size_t bytes, size_t guard, struct stack *stack);
+void stack_unmap(const struct stack *stack);
+
+size_t stack_page_bytes(void);
 
 /* A stack that nobody is on: give back all pages but the few below `top` that every thread touches. */
 void stack_trim(const struct stack *stack, const void *top);

@@ -44,14 +44,20 @@ size_t tls_bytes(void)
     return tls_layout.static_bytes + tls_layout.align + sizeof(struct tls_block) + STACK_ALIGN;
 }
 
+void *tls_stack_top(const void *tp)
+{
+    uintptr_t below = (uintptr_t)tp + tls_layout.pthread_bytes - tls_layout.static_bytes;
+
+    return (void *)(below & ~(uintptr_t)(STACK_ALIGN - 1));
+}
+
 int tls_create(const struct stack *stack, void **tp, void **top)
 {
     int error = provider_create(stack, tp);
 
     if (error)
         return error;
-    uintptr_t below = (uintptr_t)*tp + tls_layout.pthread_bytes - tls_layout.static_bytes;
-    *top = (void *)(below & ~(uintptr_t)(STACK_ALIGN - 1));
+    *top = tls_stack_top(*tp);
     struct tls_block *block = (void *)((char *)stack->low + stack->bytes - sizeof *block);
     block->tp = *tp;
     block->next = atomic_load(&blocks);

@@ -40,6 +40,9 @@ size_t tls_bytes(void);
 /* Make a block on a stack, which begins at *top below it.  Calls malloc: at depth 0 only.  0, ENOMEM or EAGAIN. */
 int tls_create(const struct stack *stack, void **tp, void **top);
 
+/* Where a stack with that block at its top begins. */
+void *tls_stack_top(const void *tp);
+
 /* The address in another block of an initial-exec variable, given its address in the caller's. */
 static inline void *tls_translate(void *tp, void *own)
 {
