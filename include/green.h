@@ -297,6 +297,27 @@ GREEN_API int green_nanosleep(const struct timespec *duration, struct timespec *
 GREEN_API int green_clock_nanosleep(clockid_t clock, int flags, const struct timespec *when, struct timespec *rem);
 
 /*
+ * The clock of a thread's CPU time: what it has used, in user code and in system calls, on whatever processor, without
+ * what it waited for anything.  green_clock_gettime() reads it, and every other clock as libc's does; it is
+ * CLOCK_THREAD_CPUTIME_ID, too, of the thread that asks.  clock_gettime() and clock_getres() of libc's name know these
+ * clocks as well where this library is linked; timers and sleeps do not.  A clock of a thread that has ended and been
+ * joined is none any more (EINVAL), or after 64 other lives of its structure another's.
+ *
+ * What is counted.  Exactly what the kernel counts, across preemption and migration, from the thread's start in a program
+ * that is linked with the shared library and refers to green_getcpuclockid(), itself or by a library it is linked with;
+ * else from the first time that anybody asks for such a clock.  For a bound thread and a kernel thread of the program's
+ * it is the kernel's own clock, from the start.  While accounts are kept each switch makes a system call: a yield takes
+ * ten times as long.
+ *
+ * Do not block but for a bound thread's start.  Signal handler: green_clock_gettime.  Source: pthread_getcpuclockid,
+ * clock_gettime (which returns -1 and sets errno).
+ *   ESRCH   no such thread, or no longer
+ *   EINVAL  a null pointer for the clock; gettime: no such clock
+ */
+GREEN_API int green_getcpuclockid(green_t thread, clockid_t *clock);
+GREEN_API int green_clock_gettime(clockid_t clock, struct timespec *time);
+
+/*
  * Run routine() once, whoever comes first; the others wait until it has returned.  If it leaves by an exception or by
  * green_exit, the next caller runs it again.  Blocks.  Signal handler: no.  EINVAL for a null pointer.
  * Source: pthread_once.

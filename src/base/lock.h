@@ -32,6 +32,7 @@ enum lock_rank {
     RANK_TABLE,     /* the thread table */
     RANK_TIDS,      /* which kernel threads of foreign and bound threads live */
     RANK_SLAB,      /* stack slabs */
+    RANK_ACCOUNT,   /* a worker's account of CPU time: taken at a switch, whatever is held */
 };
 
 struct lock {

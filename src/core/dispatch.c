@@ -12,6 +12,7 @@
 
 #include "base/barrier.h"
 #include "core/cancel.h"
+#include "core/cpu_time.h"
 #include "core/observe.h"
 #include "core/policy.h"
 #include "core/runq.h"
@@ -19,16 +20,26 @@
 #include "core/signals.h"
 #include "core/switch.h"
 
-void (*_Atomic observe_switch)(unsigned proc, green_t thread, const char *name);
+observer_fn *_Atomic observe_switch;
+_Atomic uint32_t switch_watch;
 
 __thread struct thread *self_thread;
 
 static void observe(const struct worker *worker, const struct thread *next)
 {
-    void (*observer)(unsigned, green_t, const char *) = atomic_load_explicit(&observe_switch, memory_order_acquire);
+    observer_fn *observer = atomic_load_explicit(&observe_switch, memory_order_acquire);
 
     if (observer && worker->proc)
         observer(worker->proc->index, next->kind == THREAD_WORKER ? 0 : thread_id(next), next->name);
+}
+
+void switch_observe(observer_fn *observer)
+{
+    atomic_store(&observe_switch, observer);
+    if (observer)
+        atomic_fetch_or(&switch_watch, WATCH_OBSERVER);
+    else
+        atomic_fetch_and(&switch_watch, ~(uint32_t)WATCH_OBSERVER);
 }
 
 /*
@@ -48,10 +59,14 @@ void switch_arrived(struct thread *self)
         tick_unblock(worker);
 }
 
-/* What is not done at most switches: the trace, a thread with a slice of its own, and one with a signal. */
+/* What is not done at most switches: accounts, the trace, a thread with a slice of its own, and one with a signal. */
 void switch_specially(struct worker *worker, struct thread *next)
 {
-    if (atomic_load_explicit(&observe_switch, memory_order_relaxed))
+    const uint32_t watch = atomic_load_explicit(&switch_watch, memory_order_relaxed);
+
+    if (watch & WATCH_CPU_TIME)
+        cpu_time_switch(worker, next);
+    if (watch & WATCH_OBSERVER)
         observe(worker, next);
     if (atomic_load_explicit(&next->slice_us, memory_order_relaxed) != 0 && worker->proc && !policy_on)
         slice_begin(worker->proc, next, clock_now());

@@ -30,6 +30,15 @@ struct foreign *foreign_take(int *error);
 /* By the kernel thread: it is this one from here on. */
 void foreign_begin(struct foreign *foreign);
 
+/* The kernel's clock of a kernel thread's CPU time, as libc's pthread_getcpuclockid() makes it. */
+static inline clockid_t kernel_clock_of(int tid)
+{
+    return (clockid_t)(~(unsigned)tid << 3 | 6);
+}
+
+/* kernel_sched.c: that of a thread with a kernel thread of its own: 0, ENOMEM, ESRCH, or ENOTSUP: it has none. */
+int kernel_clock(green_t id, clockid_t *clock);
+
 /* kernel_sched.c: by the kernel thread, at depth > 0. */
 void foreign_set_tid(struct foreign *foreign, uint32_t tid);
 /* In the child of a fork. */

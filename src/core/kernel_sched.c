@@ -1,7 +1,7 @@
 /*
  * How the kernel schedules a thread that has a kernel thread of its own, bound or the program's: policy, priority and
- * CPUs, while it lives.  sync/schedparam.c asks here first; of a multiplexed thread it hears ENOTSUP, and asks the
- * library's policy.
+ * CPUs, while it lives; and its clock.  sync/schedparam.c asks here first; of a multiplexed thread it hears ENOTSUP,
+ * and asks the library's policy.
  *
  * The system calls name a kernel thread by its tid, which the kernel gives to another one later.  So a kernel thread
  * that ends says so under the lock, and whoever uses its tid holds the lock.  One lock for all: these calls are rare.
@@ -78,6 +78,17 @@ static int act_on(green_t id, act_fn *act, void *arg)
         futex_wait(&foreign_of(thread)->tid, TID_STARTING, NEVER); /* at depth 0: the kernel is about to run it */
     errno = saved_errno;
     return error;
+}
+
+static int get_clock(pid_t tid, void *arg)
+{
+    *(clockid_t *)arg = kernel_clock_of(tid);
+    return 0;
+}
+
+int kernel_clock(green_t id, clockid_t *clock)
+{
+    return act_on(id, get_clock, clock);
 }
 
 struct scheduling {

@@ -105,7 +105,7 @@ void thread_init(struct thread *thread, const green_attr_t *attr, void *(*start)
 {
     thread->start = start;
     thread->arg = arg;
-    thread->used_ns = thread->woken_ns = 0;
+    thread->used_ns = thread->woken_ns = thread->cpu_ns = 0;
     thread->once = NULL;
     atomic_store_explicit(&thread->slice_us, 0, memory_order_relaxed);
     atomic_store_explicit(&thread->special, 0, memory_order_relaxed);

@@ -18,6 +18,7 @@
 
 #include "base/barrier.h"
 #include "core/config.h"
+#include "core/cpu_time.h"
 #include "core/fault.h"
 #include "core/fork.h"
 #include "core/kernel_thread.h"
@@ -82,6 +83,7 @@ static int become_green(void)
 static int start_runtime(void)
 {
     heavy_barrier_init();
+    cpu_time_init();
     int error = tls_init((enum tls_choice)settings.tls);
 
     if (!error)

@@ -24,7 +24,7 @@ static inline __attribute__((always_inline)) void switch_now(struct thread *self
     count_up(&worker->switches);
     atomic_store_explicit(&next->state, THREAD_RUNNING, memory_order_relaxed);
     compiler_barrier(); /* who marks it special looks at its state afterwards: see heavy_barrier() */
-    if (unlikely(atomic_load_explicit(&observe_switch, memory_order_relaxed) != NULL ||
+    if (unlikely(atomic_load_explicit(&switch_watch, memory_order_relaxed) != 0 ||
                  atomic_load_explicit(&next->special, memory_order_relaxed) != 0))
         switch_specially(worker, next);
     arch_switch(&self->context, &next->context);

@@ -128,6 +128,7 @@ struct thread {
     _Atomic uint32_t slice_us;   /* 0: the program's */
     uint64_t used_ns;            /* of its worker, as are the next two; see slice.c */
     uint64_t used_epoch;
+    uint64_t cpu_ns;             /* guarded by the lock of the account of the worker it last ran on: see cpu_time.c */
     uint64_t woken_ns;           /* when it last displaced another */
     bool displaced;              /* on `woken` to continue its slice, not because its deadline came */
 
@@ -251,6 +252,11 @@ struct worker {
     bool own_safe;               /* its own context holds no lock: the program's handlers may run on it */
     bool spinning;               /* counted as looking for work */
     int tid;
+    struct {
+        struct lock lock;
+        struct thread *of;
+        uint64_t mark;           /* ns */
+    } account;                   /* of CPU time: see cpu_time.c */
     void *kernel_tls;            /* the TLS block that libc and the kernel take for this kernel thread's */
     timer_t timer;               /* tick.c's, as are the next */
     _Atomic uint64_t tick_deadline;

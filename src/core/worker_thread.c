@@ -18,6 +18,7 @@
 
 #include "base/futex.h"
 #include "core/block.h"
+#include "core/cpu_time.h"
 #include "core/hold.h"
 #include "core/policy.h"
 #include "core/sched.h"
@@ -92,6 +93,7 @@ static struct worker *worker_again(void)
     if (!worker)
         return NULL;
     atomic_store(&worker->ending, false);
+    worker->account.of = NULL;
     atomic_store(&worker->wake, 0);
     atomic_store(&worker->closed, 0);
     worker->cpu_seen = 0;
@@ -196,6 +198,7 @@ int worker_adopt(struct proc *proc, struct thread *runs)
     if (policy_on)
         policy_runs(proc, runs);
     atomic_store(&worker->current, runs);
+    cpu_time_adopt(worker, runs);
     return 0;
 }
 
@@ -250,6 +253,7 @@ void worker_died(struct worker *worker)
     tick_worker_stop(worker);
     block_close(worker);
     worker->tid = 0;
+    worker->account.of = NULL;
     atomic_store(&lost->state, THREAD_LOST);
     atomic_store(&worker->hold, HOLD_NONE);
     atomic_fetch_sub(&worker_count, 1);

@@ -120,7 +120,7 @@ static int map_rings(unsigned count, size_t records)
 /* The child has none of the workers that might be in the hook; it starts with tracing off. */
 static void after_fork(void)
 {
-    atomic_store(&observe_switch, NULL);
+    switch_observe(NULL);
     if (atomic_exchange(&recording, false)) {
         trace_end_ns = now_ns();
     }
@@ -154,7 +154,7 @@ int green_trace_start(size_t records)
         return error;
     }
     trace_start_ns = now_ns();
-    atomic_store(&observe_switch, record_switch); /* before `recording`, which lets a stop come and clear it */
+    switch_observe(record_switch); /* before `recording`, which lets a stop come and clear it */
     atomic_store(&recording, true);
     return 0;
 }
@@ -164,7 +164,7 @@ int green_trace_stop(void)
     if (!atomic_exchange(&recording, false)) {
         return 0;
     }
-    atomic_store(&observe_switch, NULL);
+    switch_observe(NULL);
     for (unsigned i = 0; i < procs; i++) {
         while (atomic_load(&rings[i].busy)) {
             sched_yield(); /* the kernel's: the hook cannot be on this worker */
