@@ -114,6 +114,9 @@ typedef unsigned green_key_t;
 #define GREEN_CREATE_JOINABLE 0
 #define GREEN_CREATE_DETACHED 1
 
+/* Threads at once, at most, of all kinds. */
+#define GREEN_THREADS_MAX 16777216
+
 /* The smallest stack in bytes: a signal frame with every vector register, and room to call printf. */
 #define GREEN_STACK_MIN 16384
 
@@ -218,6 +221,14 @@ GREEN_API int green_getaffinity_np(green_t thread, size_t bytes, cpu_set_t *cpus
 GREEN_API int green_getattr_np(green_t thread, green_attr_t *attr);
 
 /*
+ * The attributes of threads that are created without.  green_attr_init() does not look at them.  Do not block.  Signal
+ * handler: no.  Source: pthread_setattr_default_np, pthread_getattr_default_np.
+ *   EINVAL  attributes that were not initialised, or that name a stack; a null pointer
+ */
+GREEN_API int green_setattr_default_np(const green_attr_t *attr);
+GREEN_API int green_getattr_default_np(green_attr_t *attr);
+
+/*
  * Start a thread that runs start(arg) and ends with its result.  attr may be NULL.  The creator's floating-point
  * environment is inherited.  Does not block.  Signal handler: no.  Source: pthread_create.
  *   EINVAL   a null thread or start, or an attribute object that was not initialised; a priority that its policy has
@@ -280,9 +291,26 @@ GREEN_API int green_setname_np(green_t thread, const char *name);
 GREEN_API int green_getname_np(green_t thread, char *buffer, size_t bytes);
 
 /*
- * Let another ready thread run, if there is one.  Always 0.  Signal handler: no.  Source: sched_yield.
+ * Let another ready thread run, if there is one.  Always 0.  Signal handler: no.  Source: sched_yield.  sched_yield()
+ * itself, called by a green thread, does so, too, and yields to other kernel threads when no thread is ready.
  */
 GREEN_API int green_yield(void);
+GREEN_API int green_sched_yield(void);
+
+/*
+ * The priorities of a policy of the kernel's, for threads that it schedules: -1 and errno EINVAL for another.  The rest
+ * of <sched.h> is about processes (sched_setscheduler, _setparam, _rr_get_interval and their kin), whose twins would
+ * mean nothing for a thread: see green_setschedparam().  Signal handler: yes.  Source: sched_get_priority_max, _min.
+ */
+GREEN_API int green_sched_get_priority_max(int policy);
+GREEN_API int green_sched_get_priority_min(int policy);
+
+/*
+ * Functions to be called at each fork: before it, last registered first, and after it in the parent and in the child, in
+ * order.  In the child the library is ready by then.  Any may be null.  ENOMEM.  Does not block.  Signal handler: no.
+ * Source: pthread_atfork, which is as good.
+ */
+GREEN_API int green_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
 
 /*
  * Sleep.  The calling thread is parked, the processor is not.  All block.  A handler that runs on the thread ends the

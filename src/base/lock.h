@@ -30,6 +30,7 @@ enum lock_rank {
     RANK_ACTIVATION, /* observers, and the events for them */
     RANK_POOL,      /* released threads */
     RANK_TABLE,     /* the thread table */
+    RANK_DEFAULTS,  /* the attributes of threads that are created without */
     RANK_TIDS,      /* which kernel threads of foreign and bound threads live */
     RANK_SLAB,      /* stack slabs */
     RANK_ACCOUNT,   /* a worker's account of CPU time: taken at a switch, whatever is held */

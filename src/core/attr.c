@@ -2,7 +2,17 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/attr_default.h"
 #include "core/sched.h"
+
+bool attr_valid(const green_attr_t *attr)
+{
+    return attr->__stack_bytes >= GREEN_STACK_MIN && attr->__stack_bytes <= STACK_CLASS_MAX &&
+           attr->__guard_bytes <= STACK_CLASS_MAX &&
+           (attr->__detach_state == GREEN_CREATE_JOINABLE || attr->__detach_state == GREEN_CREATE_DETACHED) &&
+           (attr->__scope == GREEN_SCOPE_PROCESS || attr->__scope == GREEN_SCOPE_SYSTEM) &&
+           memchr(attr->__name, 0, sizeof attr->__name) && attr->__weight <= GREEN_WEIGHT_MAX;
+}
 
 int green_attr_init(green_attr_t *attr)
 {

@@ -19,6 +19,7 @@
 #include "core/sched.h"
 #include "core/signals.h"
 #include "core/switch.h"
+#include "mem/interpose.h"
 
 observer_fn *_Atomic observe_switch;
 _Atomic uint32_t switch_watch;
@@ -262,7 +263,31 @@ int green_yield(void)
         yield(self, proc);
     leave(self);
     if (unlikely(!proc)) /* the kernel's scheduler runs it */
-        sched_yield();
+        REAL(sched_yield)();
+    return 0;
+}
+
+int green_sched_yield(void)
+{
+    return green_yield();
+}
+
+/*
+ * In place of libc's: ordinary code that waits for another thread yields to threads, and, when none is ready, to other
+ * kernel threads.  Not where a green thread may not be switched away.
+ */
+GREEN_API int sched_yield(void)
+{
+    const struct thread *self = self_thread;
+
+    if (!self || self->kind != THREAD_MULTIPLEXED || self->depth > 0 ||
+        !on_own_stack(self, (uintptr_t)__builtin_frame_address(0)))
+        return REAL(sched_yield)();
+    const struct worker *worker = self->worker;
+    const uint64_t switches = atomic_load_explicit(&worker->switches, memory_order_relaxed);
+    green_yield();
+    if (self->worker == worker && atomic_load_explicit(&worker->switches, memory_order_relaxed) == switches)
+        return REAL(sched_yield)();
     return 0;
 }
 

@@ -17,6 +17,7 @@
 
 #include "base/barrier.h"
 #include "core/activation.h"
+#include "core/attr_default.h"
 #include "core/monitor.h"
 #include "core/policy.h"
 #include "core/pool.h"
@@ -47,6 +48,7 @@ static void after_fork_in_child(void)
     heavy_barrier_init();
     stack_fork_reset();
     table_fork_reset();
+    attr_default_fork_reset();
     global_forget();
     if (policy_on)
         policy_reset();
@@ -69,6 +71,17 @@ static void after_fork_in_child(void)
     atomic_store(&procs_missing, true);
     leave(self);
     signal_fork_finish();
+}
+
+/* The library's own handler first: what the program does in the child may be to create threads. */
+int green_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
+{
+    struct thread *self = enter();
+
+    if (!self)
+        return ENOMEM;
+    leave(self);
+    return pthread_atfork(prepare, parent, child);
 }
 
 int fork_init(void)

@@ -139,6 +139,16 @@ int kernel_getschedparam(green_t id, int *policy, struct sched_param *param)
     return error;
 }
 
+int green_sched_get_priority_max(int policy)
+{
+    return sched_get_priority_max(policy);
+}
+
+int green_sched_get_priority_min(int policy)
+{
+    return sched_get_priority_min(policy);
+}
+
 struct affinity {
     size_t bytes;
     cpu_set_t *cpus;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/annotate.h"
+#include "core/attr_default.h"
 #include "core/borrow.h"
 #include "core/life.h"
 #include "core/policy.h"
@@ -133,15 +134,6 @@ static void prepare(struct thread *thread, const green_attr_t *attr, void *(*sta
     thread_init(thread, attr, start, arg);
 }
 
-static bool attr_valid(const green_attr_t *attr)
-{
-    return attr->__stack_bytes >= GREEN_STACK_MIN && attr->__stack_bytes <= STACK_CLASS_MAX &&
-           attr->__guard_bytes <= STACK_CLASS_MAX &&
-           (attr->__detach_state == GREEN_CREATE_JOINABLE || attr->__detach_state == GREEN_CREATE_DETACHED) &&
-           (attr->__scope == GREEN_SCOPE_PROCESS || attr->__scope == GREEN_SCOPE_SYSTEM) &&
-           memchr(attr->__name, 0, sizeof attr->__name) && attr->__weight <= GREEN_WEIGHT_MAX;
-}
-
 /*
  * Enter, and before there is a second thread start what several need.  Not once it is ready: the creator could lose
  * its processor to it inside pthread_create(), and it might wait in the kernel for a lock that this holds, unseen by
@@ -183,10 +175,20 @@ static struct thread *take(struct thread *self, const green_attr_t *attr, int *e
     return NULL;
 }
 
+static __attribute__((noinline)) int create_by_default(green_t *id, void *(*start)(void *), void *arg)
+{
+    green_attr_t attr;
+    int error = green_getattr_default_np(&attr);
+
+    return error ? error : green_create(id, &attr, start, arg);
+}
+
 int green_create(green_t *id, const green_attr_t *attr, void *(*start)(void *), void *arg)
 {
     int error;
 
+    if (unlikely(!attr && atomic_load_explicit(&attr_default_set, memory_order_relaxed)))
+        return create_by_default(id, start, arg);
     if (!id || !start || (attr && !attr_valid(attr)))
         return EINVAL;
     if (unlikely(attr && attr->__scope == GREEN_SCOPE_SYSTEM))
