@@ -7,7 +7,7 @@
 
 #if defined(__has_include)
 #if __has_include(<valgrind/valgrind.h>)
-#include <valgrind/valgrind.h>
+#include <valgrind/memcheck.h>
 #define HAVE_VALGRIND 1
 #endif
 #endif
@@ -36,13 +36,16 @@ static inline unsigned annotate_stack(void *low, size_t bytes)
 #endif
 }
 
-/* It is no stack any more. */
-static inline void annotate_stack_gone(unsigned number)
+/* It is no stack any more, but memory. */
+static inline void annotate_stack_gone(unsigned number, void *low, size_t bytes)
 {
 #ifdef HAVE_VALGRIND
     VALGRIND_STACK_DEREGISTER(number);
+    VALGRIND_MAKE_MEM_UNDEFINED(low, bytes);
 #else
     (void)number;
+    (void)low;
+    (void)bytes;
 #endif
 }
 

@@ -42,7 +42,7 @@ int stack_borrow(struct thread *thread, const green_attr_t *attr)
 
 void stack_return(struct thread *thread)
 {
-    annotate_stack_gone(thread->stack_note);
+    annotate_stack_gone(thread->stack_note, thread->stack.low, thread->stack.bytes);
     annotate_stack_reuse(thread->stack.low, thread->stack.bytes);
     if (thread->borrowed == STACK_ALONE)
         stack_unmap(&thread->stack);
