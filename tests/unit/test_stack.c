@@ -226,6 +226,7 @@ ON_BOTH(stack, guards)
         }
 }
 
+#ifndef __SANITIZE_ADDRESS__ /* which has SIGSEGV for itself */
 static void *write_deep_in_guard(void *arg)
 {
     struct guarded guarded;
@@ -234,7 +235,6 @@ static void *write_deep_in_guard(void *arg)
     return NULL;
 }
 
-#ifndef __SANITIZE_ADDRESS__ /* which has SIGSEGV for itself */
 /* The line that names an overflow comes for the far end of a large guard, too. */
 static void overflow(size_t guard, size_t depth)
 {

@@ -208,7 +208,7 @@ static void note_return(unsigned proc, green_t thread, const char *name)
 static uint64_t slices_of_a_round(void (*sample)(void))
 {
     measuring = green_self();
-    atomic_store(&observe_switch, note_return);
+    switch_observe(note_return);
     green_critical_enter();
     sample();
     uint64_t before = stats_now().preemptions;
