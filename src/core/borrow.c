@@ -37,6 +37,7 @@ int stack_borrow(struct thread *thread, const green_attr_t *attr)
     thread->stack_top = (char *)stack.low + stack.bytes;
     thread->stack_note = annotate_stack(stack.low, stack.bytes);
     annotate_stack_reuse(stack.low, stack.bytes); /* another thread may have left it */
+    annotate_stack_reuse(thread->own_stack.low, thread->own_stack.bytes); /* its block, too */
     return 0;
 }
 
