@@ -14,6 +14,7 @@
  */
 #include <errno.h>
 
+#include "core/cancel.h"
 #include "core/life.h"
 #include "core/sched.h"
 #include "core/signals.h"
@@ -112,7 +113,9 @@ int green_clockjoin_np(green_t id, void **result, clockid_t clock, const struct 
     struct thread *self = enter();
     if (!self)
         return ENOMEM;
+    cancel_point_begin(self);
     error = join_until(self, id, result, deadline);
+    cancel_point_end(self);
     leave(self);
     return error;
 }
