@@ -72,6 +72,7 @@ typedef struct {
     unsigned __state;
     unsigned __kind;
     unsigned __count;
+    unsigned __since;
     uint64_t __owner;
     struct __green_queue __queue;
     uint64_t __reserved[2];
@@ -79,13 +80,16 @@ typedef struct {
 
 typedef struct {
     int __kind;
-    int __reserved[3];
+    int __protocol;
+    int __robust;
+    int __ceiling;
 } green_mutexattr_t;
 
 typedef struct {
     clockid_t __clock;
     struct __green_queue __queue;
-    uint64_t __reserved[2];
+    uint64_t __inside;
+    uint64_t __reserved[1];
 } green_cond_t;
 
 typedef struct {
@@ -95,6 +99,7 @@ typedef struct {
 
 typedef struct {
     unsigned __value;
+    unsigned __noted;
     struct __green_queue __queue;
     uint64_t __reserved[1];
 } green_sem_t;
@@ -389,23 +394,30 @@ GREEN_API int green_getconcurrency(void);
 #define GREEN_MUTEX_ERRORCHECK 2
 #define GREEN_MUTEX_DEFAULT GREEN_MUTEX_NORMAL
 
-#define GREEN_MUTEX_INITIALIZER {0, GREEN_MUTEX_NORMAL, 0, 0, {0, 0, 0}, {0, 0}}
-#define GREEN_RECURSIVE_MUTEX_INITIALIZER_NP {0, GREEN_MUTEX_RECURSIVE, 0, 0, {0, 0, 0}, {0, 0}}
-#define GREEN_ERRORCHECK_MUTEX_INITIALIZER_NP {0, GREEN_MUTEX_ERRORCHECK, 0, 0, {0, 0, 0}, {0, 0}}
+#define GREEN_MUTEX_INITIALIZER {0, GREEN_MUTEX_NORMAL, 0, 0, 0, {0, 0, 0}, {0, 0}}
+#define GREEN_RECURSIVE_MUTEX_INITIALIZER_NP {0, GREEN_MUTEX_RECURSIVE, 0, 0, 0, {0, 0, 0}, {0, 0}}
+#define GREEN_ERRORCHECK_MUTEX_INITIALIZER_NP {0, GREEN_MUTEX_ERRORCHECK, 0, 0, 0, {0, 0, 0}, {0, 0}}
 
-/* None of these blocks.  EINVAL: no such type, or a null pointer.  Source: pthread_mutexattr_*. */
+/*
+ * None of these blocks.  EINVAL: no such type, or a null pointer.  Protocols, robustness and sharing are in
+ * <green/sync.h>.  Source: pthread_mutexattr_*.
+ */
 GREEN_API int green_mutexattr_init(green_mutexattr_t *attr);
 GREEN_API int green_mutexattr_destroy(green_mutexattr_t *attr);
 GREEN_API int green_mutexattr_settype(green_mutexattr_t *attr, int type);
 GREEN_API int green_mutexattr_gettype(const green_mutexattr_t *attr, int *type);
 
-/* EBUSY from destroy: it is locked.  EINVAL: a bad attribute or a null pointer.  Source: pthread_mutex_init. */
+/*
+ * EBUSY from destroy: it is locked, or a thread that was woken is about to lock it.  EINVAL: a bad attribute or a null
+ * pointer.  Source: pthread_mutex_init.
+ */
 GREEN_API int green_mutex_init(green_mutex_t *mutex, const green_mutexattr_t *attr);
 GREEN_API int green_mutex_destroy(green_mutex_t *mutex);
 
 /*
- * Lock.  lock and timedlock block; a contended lock spins for a moment while its owner runs on another processor.  A
- * thread that waited and lost the mutex to a newcomer is handed it at the next unlock, so nobody waits for ever.
+ * Lock.  lock and timedlock block; a contended lock spins for a moment while its owner runs on another processor.
+ * Waiters are woken in order; one that finds the mutex taken by a newcomer is handed it by the first unlock that comes
+ * 0.1 ms later, so nobody waits for ever.
  * abstime is of CLOCK_REALTIME for timedlock, of the given clock (that or CLOCK_MONOTONIC) for clocklock.  Signal
  * handler: no.  Source: pthread_mutex_lock, _trylock, _timedlock, _clocklock.
  *   EBUSY      trylock: somebody holds it
@@ -413,6 +425,7 @@ GREEN_API int green_mutex_destroy(green_mutex_t *mutex);
  *   EAGAIN     a recursive mutex is locked 2^32-1 times
  *   ETIMEDOUT  the time came first
  *   EINVAL     a time that is none, an unknown clock, a null pointer
+ *   EOWNERDEAD, ENOTRECOVERABLE  a robust mutex only: see green_mutex_consistent() in <green/sync.h>
  */
 GREEN_API int green_mutex_lock(green_mutex_t *mutex);
 GREEN_API int green_mutex_trylock(green_mutex_t *mutex);
@@ -421,7 +434,7 @@ GREEN_API int green_mutex_clocklock(green_mutex_t *mutex, clockid_t clock, const
 
 /*
  * Unlock and wake the first waiter.  Does not block.  Signal handler: no.  Source: pthread_mutex_unlock.
- *   EPERM  a recursive or error-checking mutex that the caller does not hold
+ *   EPERM  a recursive, error-checking or robust mutex, or one with a protocol, that the caller does not hold
  */
 GREEN_API int green_mutex_unlock(green_mutex_t *mutex);
 
@@ -429,7 +442,7 @@ GREEN_API int green_mutex_unlock(green_mutex_t *mutex);
  * Condition variables.
  */
 
-#define GREEN_COND_INITIALIZER {CLOCK_REALTIME, {0, 0, 0}, {0, 0}}
+#define GREEN_COND_INITIALIZER {CLOCK_REALTIME, {0, 0, 0}, 0, {0}}
 
 /* The clock of timedwait: CLOCK_REALTIME (default) or CLOCK_MONOTONIC, else EINVAL.  Source: pthread_condattr_*. */
 GREEN_API int green_condattr_init(green_condattr_t *attr);
@@ -437,7 +450,11 @@ GREEN_API int green_condattr_destroy(green_condattr_t *attr);
 GREEN_API int green_condattr_setclock(green_condattr_t *attr, clockid_t clock);
 GREEN_API int green_condattr_getclock(const green_condattr_t *attr, clockid_t *clock);
 
-/* EBUSY from destroy: threads wait.  EINVAL: a null pointer.  Source: pthread_cond_init. */
+/*
+ * EBUSY from destroy: threads wait.  Those that a broadcast has woken do not count: destroy waits, if it must, until
+ * they have let go of the condition variable, and never for the mutex.  EINVAL: a null pointer.  Signal handler: no.
+ * Source: pthread_cond_init.
+ */
 GREEN_API int green_cond_init(green_cond_t *cond, const green_condattr_t *attr);
 GREEN_API int green_cond_destroy(green_cond_t *cond);
 
@@ -447,8 +464,9 @@ GREEN_API int green_cond_destroy(green_cond_t *cond);
  * keep the usual loop.  Blocks.
  * Signal handler: no.  Source: pthread_cond_wait, _timedwait, _clockwait.
  *   ETIMEDOUT  the time came first
- *   EPERM      the mutex is recursive or error-checking and not the caller's
+ *   EPERM      the mutex is of a type that knows its owner, and not the caller's
  *   EINVAL     a time that is none, an unknown clock, a null pointer
+ *   EOWNERDEAD, ENOTRECOVERABLE  from locking a robust mutex again: held after the former, not after the latter
  */
 GREEN_API int green_cond_wait(green_cond_t *cond, green_mutex_t *mutex);
 GREEN_API int green_cond_timedwait(green_cond_t *cond, green_mutex_t *mutex, const struct timespec *abstime);
@@ -499,5 +517,6 @@ GREEN_API int green_sem_getvalue(green_sem_t *sem, int *value);
 
 #include <green/cancel.h>
 #include <green/signal.h>
+#include <green/sync.h>
 
 #endif

@@ -29,6 +29,7 @@
 #include "core/signals.h"
 #include "mem/tls.h"
 #include "sync/once.h"
+#include "sync/robust.h"
 
 enum { ALT_STACK_BYTES = 65536 };
 
@@ -102,6 +103,7 @@ static void bound_end(void *arg)
     once_abandon(self);
     tls_run_destructors();
     enter();
+    sync_thread_ends(self);
     signal_thread_ends(self);
     thread_exits(self);
     leave(self);

@@ -23,6 +23,7 @@
 #include "core/table.h"
 #include "mem/interpose.h"
 #include "mem/tls.h"
+#include "sync/robust.h"
 
 static pthread_mutex_t gone_mutex = PTHREAD_MUTEX_INITIALIZER; /* held to pop from `gone` */
 static struct foreign *_Atomic gone;
@@ -55,6 +56,7 @@ static void leave_for_good(void *value)
     own_keys_end();
     struct thread *self = enter();
 
+    sync_thread_ends(self);
     signal_thread_ends(self);
     foreign_set_tid(foreign, TID_GONE);
     leave(self);

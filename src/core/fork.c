@@ -28,6 +28,9 @@
 #include "core/table.h"
 #include "core/tick.h"
 #include "mem/tls.h"
+#include "sync/sem_named.h"
+
+unsigned fork_count;
 
 /* The calling kernel thread is a green thread's: it becomes the worker of the only processor. */
 static void restart_worker(struct thread *self)
@@ -41,6 +44,7 @@ static void after_fork_in_child(void)
 {
     struct thread *self = self_thread;
 
+    fork_count++;
     if (!self)
         return;
     self->depth++;
@@ -64,6 +68,7 @@ static void after_fork_in_child(void)
     monitor_fork_reset();
     prefault_fork_reset();
     signal_fork_reset(self);
+    sem_named_fork_reset();
     procs_set(1);
     if (self->kind == THREAD_MULTIPLEXED)
         restart_worker(self);

@@ -21,6 +21,7 @@
 #include "core/table.h"
 #include "mem/tls.h"
 #include "sync/once.h"
+#include "sync/robust.h"
 
 /* Threads made and ended where no processor counts them. */
 static _Atomic uint64_t created_outside;
@@ -328,6 +329,7 @@ void thread_finish(void *result)
     tls_run_destructors();
     self = enter();
     self->result = result;
+    sync_thread_ends(self);
     signal_thread_ends(self);
     if (!self->stack_top)
         atomic_store(&main_exited, true);

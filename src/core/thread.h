@@ -109,6 +109,12 @@ struct thread {
     uint64_t deadline;           /* ns, or NEVER */
     bool handoff;                /* it has lost once what it waited for: hand it over */
     bool granted;                /* it was handed over */
+    bool woken;                  /* own: the mutex that it waits for counts on it, see mutex.c */
+    unsigned passes;             /* own: unlocks of mutexes for which another was on its way */
+    bool wait_writes;            /* it waits for a read-write lock to write */
+    uint64_t lost_ns;            /* with handoff: since when */
+    unsigned read_locks;         /* own: read-write locks that it holds to read */
+    green_mutex_t *robust;       /* own: the robust mutexes that it holds; see robust.c */
 
     /* Its deadline; guarded by the lock of the heap it is on. */
     struct heap_node timer;

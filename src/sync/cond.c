@@ -7,6 +7,8 @@
  *
  * A timed wait and a signal that meet: both claim the waiter (park_claim), one wins.  When the deadline wins, the
  * signal goes on to the next waiter, so it is never swallowed.
+ *
+ * It may be destroyed as soon as a broadcast has woken everybody: waitq.h says how.
  */
 #include <errno.h>
 #include <string.h>
@@ -14,6 +16,7 @@
 #include "core/cancel.h"
 #include "core/signals.h"
 #include "sync/mutex.h"
+#include "sync/shared.h"
 #include "sync/waitq.h"
 
 static bool clock_known(clockid_t clock)
@@ -51,6 +54,16 @@ int green_condattr_getclock(const green_condattr_t *attr, clockid_t *clock)
     return 0;
 }
 
+int green_condattr_setpshared(green_condattr_t *attr, int shared)
+{
+    return shared_set(attr, shared);
+}
+
+int green_condattr_getpshared(const green_condattr_t *attr, int *shared)
+{
+    return shared_get(attr, shared);
+}
+
 int green_cond_init(green_cond_t *cond, const green_condattr_t *attr)
 {
     if (!cond || (attr && !clock_known(attr->__clock)))
@@ -67,9 +80,19 @@ static bool has_waiters(green_cond_t *cond)
 
 int green_cond_destroy(green_cond_t *cond)
 {
-    if (!cond)
-        return EINVAL;
-    return has_waiters(cond) ? EBUSY : 0;
+    struct thread *self = cond ? enter() : NULL;
+
+    if (!self)
+        return cond ? ENOMEM : EINVAL;
+    struct waitq *queue = waitq_of(&cond->__queue);
+    lock_acquire(&queue->lock, RANK_COND);
+    const bool busy = queue->head != NULL;
+    if (busy)
+        lock_release(&queue->lock, RANK_COND);
+    else
+        waitq_await_departures(queue, self, &cond->__inside, RANK_COND);
+    leave(self);
+    return busy ? EBUSY : 0;
 }
 
 static int wait_at_depth(struct thread *self, green_cond_t *cond, green_mutex_t *mutex, uint64_t deadline)
@@ -82,13 +105,18 @@ static int wait_at_depth(struct thread *self, green_cond_t *cond, green_mutex_t 
     cancel_point_begin(self);
     lock_acquire(&queue->lock, RANK_COND);
     waitq_join(queue, self, deadline);
+    waitq_inside_add(&cond->__inside, 1);
     unsigned count = mutex_release(self, mutex);
     error = waitq_park(queue, self, RANK_COND);
     cancel_point_end(self); /* cleanup handlers find the mutex locked */
+    if (error) {
+        lock_acquire(&queue->lock, RANK_COND);
+        waitq_depart(queue, self, &cond->__inside, RANK_COND);
+    }
     if (error == EINTR)
         signal_interlude(self);
-    mutex_reacquire(self, mutex, count);
-    return error;
+    const int owner_error = mutex_reacquire(self, mutex, count);
+    return owner_error ? owner_error : error;
 }
 
 static int wait_until(green_cond_t *cond, green_mutex_t *mutex, uint64_t deadline)
@@ -138,6 +166,7 @@ static inline __attribute__((always_inline)) int wake(green_cond_t *cond, bool a
         return ENOMEM;
     lock_acquire(&queue->lock, RANK_COND);
     struct thread *waiter = all ? waitq_claim_all(queue) : waitq_claim_first(queue);
+    waitq_inside_add(&cond->__inside, all ? -waitq_count(waiter) : -(waiter != NULL));
     lock_release(&queue->lock, RANK_COND);
     if (all)
         waitq_ready_all(self, waiter);

@@ -163,11 +163,11 @@ int inherit_trylock(green_mutex_t *mutex)
     return taken ? 0 : EBUSY;
 }
 
-/* WAKE_READY: it is the caller's, at once or because it was handed over. */
+/* WAKE_READY: it is the caller's, at once or because it was handed over; or it is lost. */
 static enum wake wait_once(struct thread *self, green_mutex_t *mutex, uint64_t deadline)
 {
     lock_acquire(&inherit_lock, RANK_INHERIT);
-    if (take(self, mutex)) {
+    if (take(self, mutex) || mutex_lost(mutex)) {
         lock_release(&inherit_lock, RANK_INHERIT);
         return WAKE_READY;
     }
@@ -189,6 +189,8 @@ int inherit_lock_until(struct thread *self, green_mutex_t *mutex, uint64_t deadl
 
     while ((wake = wait_once(self, mutex, deadline)) == WAKE_SIGNAL)
         signal_interlude(self);
+    if (wake == WAKE_READY && mutex_lost(mutex))
+        return ENOTRECOVERABLE;
     return wake == WAKE_READY ? 0 : ETIMEDOUT;
 }
 
@@ -213,6 +215,26 @@ void inherit_unlock(struct thread *self, green_mutex_t *mutex)
         ready(self, next);
     else
         wake_for(self->worker->proc);
+}
+
+void inherit_lose(struct thread *self, green_mutex_t *mutex)
+{
+    struct thread *owner = mutex_owner(mutex), *first = NULL, **last = &first, *waiter;
+
+    lock_acquire(&inherit_lock, RANK_INHERIT);
+    mutex_set_owner(mutex, NULL);
+    __atomic_store_n(&mutex->__state, MUTEX_LOCKED | MUTEX_LOST, __ATOMIC_RELEASE);
+    while ((waiter = claim_best(waitq_of(&mutex->__queue)))) {
+        *last = waiter;
+        last = &waiter->next;
+    }
+    *last = NULL;
+    if (owner) {
+        unlink_from(owner, mutex);
+        settle(owner);
+    }
+    lock_release(&inherit_lock, RANK_INHERIT);
+    waitq_ready_all(self, first);
 }
 
 bool inherit_set_own(struct thread *thread, green_t id, int priority)

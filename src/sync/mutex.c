@@ -1,31 +1,61 @@
 /*
  * Mutexes.
  *
- * The state is two bits, LOCKED and WAITERS.  Lock and unlock are one compare and swap each while nobody waits; with
- * WAITERS set, every change is made under the queue's lock.  WAITERS is set before a thread parks and cleared when
- * the queue is found empty, both under that lock: so no unlock overlooks a waiter.
+ * The state is a few bits.  Lock and unlock are one compare and swap each while nobody waits.
+ *   LOCKED
+ *   WAITERS  threads are on the queue.  Set before a thread parks and cleared when the queue is found empty, both
+ *            under the queue's lock: so no unlock overlooks a waiter.
+ *   WOKEN    a thread that an unlock has woken has not come yet.  Set by that unlock; cleared by that thread, once it
+ *            has the mutex, or under the queue's lock as it parks again.  Until then unlock only opens the mutex: the
+ *            thread on its way does for the others what an unlock would, as its own unlock follows.  Not a bit but a
+ *            number, that of the forks between the first process and this one: in a child the thread on its way does
+ *            not come.
+ *   GIVEN    LOCKED for the thread on its way, as it took too long to come: perhaps it waits for the very processor of
+ *            those who pass it.  Set by an unlock, cleared by that thread.
+ *   DEAD, LOST  see robust.c
  *
  * Unlock wakes the first waiter and leaves the mutex open: whoever runs may take it, which keeps a busy lock from
- * costing a switch each time.  A waiter that finds it taken goes to the head of the queue and is handed it at the
- * next unlock.  Always handing over was rejected (each lock then waits for a switch), never doing so as well (a
- * waiter may starve).
+ * costing a switch each time.  A waiter that finds it taken goes to the head of the queue.  PATIENCE_NS after it was
+ * first woken it is handed the mutex, on the queue or on its way (then at one unlock of LOOK_EVERY, as a look at the
+ * clock costs more than an unlock).  Rejected: handing over always (each lock then waits for a switch), never (a waiter
+ * may starve), or at the first unlock after a waiter came in vain (threads that lock in a loop then switch every other
+ * time); and waking one at each unlock that finds waiters (all come, and all but one in vain).
  *
  * A contended lock spins for a moment, only while its owner runs on another processor: an owner that is preempted or
  * parked needs our processor, or somebody's, before it can unlock.
  *
  * With a policy that lends priorities all but the uncontended unlock is inherit.c's.
+ *
+ * A kind of 0 is a plain mutex; all else, the type, robustness or a protocol, makes it one that knows its owner.
  */
 #include "sync/mutex.h"
 
 #include <errno.h>
 #include <limits.h>
-#include <string.h>
 
+#include "core/fork.h"
 #include "core/signals.h"
 #include "sync/inherit.h"
+#include "sync/robust.h"
 #include "sync/waitq.h"
 
-enum { LOCKED = 1, WAITERS = 2, SPINS = 100 };
+enum { SPINS = 100, PATIENCE_NS = 100000, LOOK_EVERY = 32, STAMP_SHIFT = 10 };
+
+/* A time that fits in the mutex: about a microsecond each, and round again after an hour. */
+static unsigned stamp_of(uint64_t ns)
+{
+    return (unsigned)(ns >> STAMP_SHIFT);
+}
+
+static inline unsigned woken_here(void)
+{
+    return (fork_count + 1) * MUTEX_WOKEN_ONE;
+}
+
+bool mutex_woken(unsigned state)
+{
+    return (state & ~(MUTEX_WOKEN_ONE - 1U)) == woken_here();
+}
 
 static unsigned state_of(const green_mutex_t *mutex)
 {
@@ -54,21 +84,16 @@ static bool owner_runs_elsewhere(const green_mutex_t *mutex)
     return sched_shared && owner && atomic_load_explicit(&owner->state, memory_order_relaxed) == THREAD_RUNNING;
 }
 
-bool mutex_take(green_mutex_t *mutex)
+static inline bool take_open(green_mutex_t *mutex)
 {
     unsigned state = state_of(mutex);
 
-    return !(state & LOCKED) && state_change(mutex, state, state | LOCKED);
+    return !(state & MUTEX_LOCKED) && state_change(mutex, state, state | MUTEX_LOCKED);
 }
 
-static bool spin(green_mutex_t *mutex)
+bool mutex_take(green_mutex_t *mutex)
 {
-    for (int i = 0; i < SPINS && owner_runs_elsewhere(mutex); i++) {
-        if (mutex_take(mutex))
-            return true;
-        arch_pause();
-    }
-    return false;
+    return take_open(mutex);
 }
 
 /* With the queue's lock held: true when the mutex was free after all; else it is known that there is a waiter. */
@@ -76,10 +101,10 @@ bool mutex_take_or_announce(green_mutex_t *mutex)
 {
     for (;;) {
         unsigned state = state_of(mutex);
-        if (!(state & LOCKED)) {
-            if (state_change(mutex, state, state | LOCKED))
+        if (!(state & MUTEX_LOCKED)) {
+            if (state_change(mutex, state, state | MUTEX_LOCKED))
                 return true;
-        } else if ((state & WAITERS) || state_change(mutex, state, state | WAITERS)) {
+        } else if ((state & MUTEX_WAITERS) || state_change(mutex, state, state | MUTEX_WAITERS)) {
             return false;
         }
     }
@@ -87,12 +112,52 @@ bool mutex_take_or_announce(green_mutex_t *mutex)
 
 void mutex_forget_waiters(green_mutex_t *mutex)
 {
-    __atomic_fetch_and(&mutex->__state, ~(unsigned)WAITERS, __ATOMIC_RELAXED);
+    __atomic_fetch_and(&mutex->__state, ~(unsigned)MUTEX_WAITERS, __ATOMIC_RELAXED);
 }
 
 void mutex_hand_over(green_mutex_t *mutex, bool next, bool waiters)
 {
-    __atomic_store_n(&mutex->__state, (next ? LOCKED : 0) | (waiters ? WAITERS : 0), __ATOMIC_RELEASE);
+    const unsigned mark = state_of(mutex) & MUTEX_DEAD;
+
+    __atomic_store_n(&mutex->__state, mark | (next ? MUTEX_LOCKED : 0) | (waiters ? MUTEX_WAITERS : 0),
+                     __ATOMIC_RELEASE);
+}
+
+void mutex_open(green_mutex_t *mutex, unsigned mark, bool woken)
+{
+    const unsigned waiters = waitq_of(&mutex->__queue)->head ? MUTEX_WAITERS : 0;
+
+    __atomic_store_n(&mutex->__state, mark | waiters | (woken ? woken_here() : 0), __ATOMIC_RELEASE);
+}
+
+/* The same for a thread that may have been woken, and that the mutex then has been given to. */
+static bool take(struct thread *self, green_mutex_t *mutex, unsigned announce)
+{
+    for (;;) {
+        const unsigned state = state_of(mutex);
+        const bool given = self->woken && state & MUTEX_GIVEN, taken = given || !(state & MUTEX_LOCKED);
+        unsigned next = taken ? (state & ~(unsigned)MUTEX_GIVEN) | MUTEX_LOCKED : state | announce;
+        if (!taken && !announce)
+            return false;
+        if (self->woken)
+            next &= MUTEX_WOKEN_ONE - 1;
+        if (state == next || state_change(mutex, state, next)) {
+            self->woken = false;
+            return taken;
+        }
+    }
+}
+
+static bool spin(struct thread *self, green_mutex_t *mutex)
+{
+    for (int i = 0; i < SPINS; i++) {
+        if (take(self, mutex, 0))
+            return true;
+        if (!owner_runs_elsewhere(mutex))
+            return false;
+        arch_pause();
+    }
+    return false;
 }
 
 static void forget_waiters_if_none(green_mutex_t *mutex)
@@ -108,69 +173,135 @@ static void forget_waiters_if_none(green_mutex_t *mutex)
 /* A signal's handlers run, which may lock other mutexes; the wait goes on, where it was. */
 static void interlude(struct thread *self, green_mutex_t *mutex)
 {
-    bool handoff = self->handoff;
+    const bool handoff = self->handoff;
+    const uint64_t lost_ns = self->lost_ns;
 
     forget_waiters_if_none(mutex);
     self->handoff = false;
     signal_interlude(self);
     self->handoff = handoff;
-    self->granted = false;
+    self->lost_ns = lost_ns;
+    self->granted = self->woken = false;
+}
+
+/* Park until the mutex may be free: 0, EALREADY when it is the caller's, or ETIMEDOUT, EINTR, ENOTRECOVERABLE. */
+static int await(struct thread *self, green_mutex_t *mutex, uint64_t deadline)
+{
+    struct waitq *queue = waitq_of(&mutex->__queue);
+    int error;
+
+    lock_acquire(&queue->lock, RANK_QUEUE);
+    const bool woken = self->woken;
+    if (take(self, mutex, MUTEX_WAITERS))
+        error = EALREADY;
+    else
+        error = mutex_lost(mutex) ? ENOTRECOVERABLE : 0;
+    if (error) {
+        lock_release(&queue->lock, RANK_QUEUE);
+        return error;
+    }
+    self->handoff |= woken; /* in vain: it is to stand first */
+    waitq_join(queue, self, deadline);
+    error = waitq_park(queue, self, RANK_QUEUE);
+    if (error)
+        return error;
+    if (self->granted)
+        return EALREADY;
+    self->woken = true;
+    return 0;
+}
+
+/* The mutex is the caller's: 0 or EOWNERDEAD. */
+static int own(struct thread *self, green_mutex_t *mutex)
+{
+    mutex_set_owner(mutex, self);
+    return unlikely(mutex->__kind & MUTEX_ROBUST) ? robust_locked(self, mutex) : 0;
 }
 
 static int lock_slow(struct thread *self, green_mutex_t *mutex, uint64_t deadline)
 {
-    struct waitq *queue = waitq_of(&mutex->__queue);
     int error = 0;
 
-    if (policy_inherits())
-        return inherit_lock_until(self, mutex, deadline);
-    self->handoff = self->granted = false;
-    if (!spin(mutex)) {
-        for (;;) {
-            lock_acquire(&queue->lock, RANK_QUEUE);
-            if (mutex_take_or_announce(mutex)) {
-                lock_release(&queue->lock, RANK_QUEUE);
-                break;
-            }
-            waitq_join(queue, self, deadline);
-            error = waitq_park(queue, self, RANK_QUEUE);
-            if (error == EINTR) {
-                interlude(self, mutex);
-                error = 0;
-                continue;
-            }
-            if (error || self->granted)
-                break;
-            self->handoff = true;
-        }
+    if (policy_inherits()) {
+        error = inherit_lock_until(self, mutex, deadline);
+        return error ? error : own(self, mutex);
+    }
+    self->handoff = self->granted = self->woken = false;
+    while (!spin(self, mutex) && (error = await(self, mutex, deadline)) != EALREADY) {
+        if (error == EINTR)
+            interlude(self, mutex);
+        else if (error)
+            break;
     }
     self->handoff = false;
-    if (error)
-        forget_waiters_if_none(mutex);
-    else
-        mutex_set_owner(mutex, self);
+    if (!error || error == EALREADY)
+        return own(self, mutex);
+    forget_waiters_if_none(mutex);
     return error;
 }
 
-/* With waiters: wake the first, and hand the mutex over when it has lost it before. */
+/* With the queue's lock held: open the mutex, or hand it to who has lost it for too long.  Whom to make ready. */
+static struct thread *open_and_claim(green_mutex_t *mutex)
+{
+    struct waitq *queue = waitq_of(&mutex->__queue);
+    struct thread *waiter = waitq_claim_first(queue);
+    const uint64_t now = waiter ? clock_now() : 0;
+
+    if (waiter && waiter->handoff && now - waiter->lost_ns >= PATIENCE_NS) {
+        waiter->granted = true;
+        mutex_set_owner(mutex, waiter);
+        mutex_hand_over(mutex, true, queue->head != NULL);
+        return waiter;
+    }
+    if (waiter && !waiter->handoff)
+        waiter->lost_ns = now;
+    if (waiter)
+        mutex->__since = stamp_of(waiter->lost_ns);
+    mutex_open(mutex, 0, waiter != NULL);
+    return waiter;
+}
+
+/*
+ * Somebody has been woken and is on the way: the mutex is left open, or given to him when that takes too long, as he
+ * may be waiting for this very processor.  False: he has come.
+ */
+static bool unlock_passing(struct thread *self, green_mutex_t *mutex)
+{
+    unsigned state = state_of(mutex);
+    const bool look = self && ++self->passes % LOOK_EVERY == 0;
+    const bool give = look && stamp_of(clock_now()) - mutex->__since >= PATIENCE_NS >> STAMP_SHIFT;
+
+    if (give)
+        mutex_set_owner(mutex, NULL); /* who runs, and is not to be spun for */
+    for (; mutex_woken(state) && !(state & MUTEX_DEAD); state = state_of(mutex))
+        if (state_change(mutex, state, give ? state | MUTEX_GIVEN : state & ~(unsigned)MUTEX_LOCKED))
+            return true;
+    return false;
+}
+
+/* Nobody waits, and nobody is on the way.  The look first saves a compare and swap in vain when somebody is. */
+static inline bool open_plain(green_mutex_t *mutex)
+{
+    return state_of(mutex) == MUTEX_LOCKED && state_change(mutex, MUTEX_LOCKED, 0);
+}
+
+/* With waiters, or on the way: see at the top. */
 static void unlock_slow(struct thread *self, green_mutex_t *mutex)
 {
     struct waitq *queue = waitq_of(&mutex->__queue);
 
+    if (unlikely(state_of(mutex) & MUTEX_DEAD)) {
+        robust_lose(self, mutex);
+        return;
+    }
     if (policy_inherits()) {
         inherit_unlock(self, mutex);
         return;
     }
+    if (unlock_passing(self, mutex))
+        return;
     lock_acquire(&queue->lock, RANK_QUEUE);
-    struct thread *waiter = waitq_claim_first(queue);
-    unsigned waiters = queue->head ? WAITERS : 0;
-    if (waiter && waiter->handoff) {
-        waiter->granted = true;
-        mutex_set_owner(mutex, waiter);
-        __atomic_store_n(&mutex->__state, LOCKED | waiters, __ATOMIC_RELEASE);
-    } else {
-        __atomic_store_n(&mutex->__state, waiters, __ATOMIC_RELEASE);
-    }
+    struct thread *waiter = open_and_claim(mutex);
     lock_release(&queue->lock, RANK_QUEUE);
     if (waiter)
         ready(self, waiter);
@@ -184,7 +315,7 @@ static bool owner_must_last(const green_mutex_t *mutex)
 
 static void unlock_at_depth(struct thread *self, green_mutex_t *mutex)
 {
-    if (owner_must_last(mutex) || !state_change(mutex, LOCKED, 0))
+    if (owner_must_last(mutex) || !open_plain(mutex))
         unlock_slow(self, mutex);
 }
 
@@ -201,7 +332,7 @@ static struct thread *identity(void)
 /* A recursive or error-checking mutex that is the caller's already. */
 static int relock(green_mutex_t *mutex)
 {
-    if (mutex->__kind == GREEN_MUTEX_ERRORCHECK)
+    if ((mutex->__kind & MUTEX_TYPE) == GREEN_MUTEX_ERRORCHECK)
         return EDEADLK;
     if (mutex->__count == UINT_MAX)
         return EAGAIN;
@@ -213,20 +344,20 @@ static int relock(green_mutex_t *mutex)
 static int lock_fast(green_mutex_t *mutex)
 {
     struct thread *self = self_thread;
+    int error = 0;
 
     if (mutex->__kind != GREEN_MUTEX_NORMAL) {
         self = identity();
         if (!self)
             return ENOMEM;
-        if (mutex_owner(mutex) == self)
+        if (mutex_owner(mutex) == self && mutex->__kind & MUTEX_TYPE)
             return relock(mutex);
     }
     if (policy_inherits())
-        return inherit_trylock(mutex);
-    if (!state_change(mutex, 0, LOCKED))
-        return EBUSY;
-    mutex_set_owner(mutex, self);
-    return 0;
+        error = inherit_trylock(mutex);
+    else if (!take_open(mutex))
+        error = EBUSY;
+    return likely(!error) ? own(self, mutex) : error;
 }
 
 static int lock_until(green_mutex_t *mutex, uint64_t deadline)
@@ -255,11 +386,7 @@ int green_mutex_trylock(green_mutex_t *mutex)
     int error = lock_fast(mutex);
     if (error == EDEADLK)
         return EBUSY;
-    if (error == EBUSY && !policy_inherits() && mutex_take(mutex)) { /* open, with waiters on their way */
-        mutex_set_owner(mutex, self_thread);
-        return 0;
-    }
-    return error;
+    return error == EBUSY && mutex_lost(mutex) ? ENOTRECOVERABLE : error;
 }
 
 int green_mutex_clocklock(green_mutex_t *mutex, clockid_t clock, const struct timespec *abstime)
@@ -280,6 +407,15 @@ int green_mutex_timedlock(green_mutex_t *mutex, const struct timespec *abstime)
     return green_mutex_clocklock(mutex, CLOCK_REALTIME, abstime);
 }
 
+/* The caller is about to open a mutex that knows its owner. */
+static void disown(struct thread *self, green_mutex_t *mutex)
+{
+    if (mutex->__kind & MUTEX_ROBUST)
+        robust_unlocked(self, mutex);
+    if (!owner_must_last(mutex))
+        mutex_set_owner(mutex, NULL);
+}
+
 /* The checks of an unlock by its type: 0 and whether it is to be opened now, or EPERM. */
 static int unlock_check(green_mutex_t *mutex, bool *open)
 {
@@ -293,8 +429,7 @@ static int unlock_check(green_mutex_t *mutex, bool *open)
         *open = false;
         return 0;
     }
-    if (!owner_must_last(mutex))
-        mutex_set_owner(mutex, NULL);
+    disown(self_thread, mutex);
     return 0;
 }
 
@@ -305,12 +440,14 @@ int green_mutex_unlock(green_mutex_t *mutex)
     if (unlikely(!mutex))
         return EINVAL;
     int error = unlock_check(mutex, &open);
-    if (error || !open || (!owner_must_last(mutex) && likely(state_change(mutex, LOCKED, 0))))
+    if (error || !open)
         return error;
+    if (!owner_must_last(mutex) && (likely(open_plain(mutex)) || unlock_passing(self_thread, mutex)))
+        return 0;
     struct thread *self = enter();
     if (!self)
         return ENOMEM;
-    if (state_of(mutex) & LOCKED)
+    if (state_of(mutex) & MUTEX_LOCKED)
         unlock_at_depth(self, mutex);
     leave(self);
     return 0;
@@ -326,63 +463,31 @@ unsigned mutex_release(struct thread *self, green_mutex_t *mutex)
     unsigned count = mutex->__count;
 
     mutex->__count = 0;
-    if (mutex->__kind != GREEN_MUTEX_NORMAL && !policy_inherits())
-        mutex_set_owner(mutex, NULL);
+    if (mutex->__kind != GREEN_MUTEX_NORMAL)
+        disown(self, mutex);
     unlock_at_depth(self, mutex);
     return count;
 }
 
-void mutex_reacquire(struct thread *self, green_mutex_t *mutex, unsigned count)
+int mutex_reacquire(struct thread *self, green_mutex_t *mutex, unsigned count)
 {
-    if (!policy_inherits() && state_change(mutex, 0, LOCKED))
-        mutex_set_owner(mutex, self);
-    else
-        lock_slow(self, mutex, NEVER);
-    mutex->__count = count;
+    const bool taken = !policy_inherits() && state_change(mutex, 0, MUTEX_LOCKED);
+    const int error = taken ? own(self, mutex) : lock_slow(self, mutex, NEVER);
+
+    if (!error || error == EOWNERDEAD)
+        mutex->__count = count;
+    return error;
 }
 
-int green_mutexattr_init(green_mutexattr_t *attr)
+bool mutex_lost(const green_mutex_t *mutex)
 {
-    if (!attr)
-        return EINVAL;
-    memset(attr, 0, sizeof *attr);
-    attr->__kind = GREEN_MUTEX_DEFAULT;
-    return 0;
-}
-
-int green_mutexattr_destroy(green_mutexattr_t *attr)
-{
-    return attr ? 0 : EINVAL;
-}
-
-int green_mutexattr_settype(green_mutexattr_t *attr, int type)
-{
-    if (!attr || type < GREEN_MUTEX_NORMAL || type > GREEN_MUTEX_ERRORCHECK)
-        return EINVAL;
-    attr->__kind = type;
-    return 0;
-}
-
-int green_mutexattr_gettype(const green_mutexattr_t *attr, int *type)
-{
-    if (!attr || !type)
-        return EINVAL;
-    *type = attr->__kind;
-    return 0;
-}
-
-int green_mutex_init(green_mutex_t *mutex, const green_mutexattr_t *attr)
-{
-    if (!mutex || (attr && (attr->__kind < GREEN_MUTEX_NORMAL || attr->__kind > GREEN_MUTEX_ERRORCHECK)))
-        return EINVAL;
-    memset(mutex, 0, sizeof *mutex);
-    mutex->__kind = attr ? (unsigned)attr->__kind : GREEN_MUTEX_DEFAULT;
-    return 0;
+    return state_of(mutex) & MUTEX_LOST;
 }
 
 int green_mutex_destroy(green_mutex_t *mutex)
 {
     if (!mutex)
         return EINVAL;
-    return state_of(mutex) ? EBUSY : 0;
+    const unsigned state = state_of(mutex);
+    return state & MUTEX_LOST || !(state & (MUTEX_LOCKED | MUTEX_WAITERS) || mutex_woken(state)) ? 0 : EBUSY;
 }

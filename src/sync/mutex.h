@@ -1,8 +1,17 @@
-/* What a condition variable needs of a mutex, and what priority inheritance does. */
+/* What condition variables, robustness and priority inheritance need of a mutex.  See mutex.c. */
 #ifndef MUTEX_H
 #define MUTEX_H
 
 #include "core/sched.h"
+
+/* __state; from MUTEX_WOKEN_ONE on it is a number. */
+enum { MUTEX_LOCKED = 1, MUTEX_WAITERS = 2, MUTEX_GIVEN = 4, MUTEX_DEAD = 8, MUTEX_LOST = 16, MUTEX_WOKEN_ONE = 256 };
+
+/* __kind: a type, these, and above them the ceiling of a MUTEX_PROTECT one. */
+enum { MUTEX_TYPE = 3, MUTEX_ROBUST = 4, MUTEX_INHERIT = 8, MUTEX_PROTECT = 16, MUTEX_CEILING_SHIFT = 8 };
+
+/* In that state, a thread that has been woken is on its way. */
+bool mutex_woken(unsigned state);
 
 /* EPERM when the mutex is of a type that knows its owner, and that is somebody else. */
 int mutex_check(const struct thread *self, const green_mutex_t *mutex);
@@ -10,8 +19,8 @@ int mutex_check(const struct thread *self, const green_mutex_t *mutex);
 /* Release it whole, at depth > 0; its lock count. */
 unsigned mutex_release(struct thread *self, green_mutex_t *mutex);
 
-/* Lock it again as it was. */
-void mutex_reacquire(struct thread *self, green_mutex_t *mutex, unsigned count);
+/* Lock it again as it was: 0, or, when it is robust, EOWNERDEAD or ENOTRECOVERABLE. */
+int mutex_reacquire(struct thread *self, green_mutex_t *mutex, unsigned count);
 
 struct thread *mutex_owner(const green_mutex_t *mutex);
 void mutex_set_owner(green_mutex_t *mutex, const struct thread *owner);
@@ -20,6 +29,10 @@ void mutex_set_owner(green_mutex_t *mutex, const struct thread *owner);
 bool mutex_take(green_mutex_t *mutex);
 bool mutex_take_or_announce(green_mutex_t *mutex);
 void mutex_forget_waiters(green_mutex_t *mutex);
+/* With the queue's lock held, by whom has it: open it, so marked, and with somebody woken or not. */
+void mutex_open(green_mutex_t *mutex, unsigned mark, bool woken);
+/* Nobody gets it any more: see robust.c. */
+bool mutex_lost(const green_mutex_t *mutex);
 /* By whom has it: to the next, if there is one. */
 void mutex_hand_over(green_mutex_t *mutex, bool next, bool waiters);
 

@@ -3,6 +3,9 @@
 
 #include <errno.h>
 
+#include "core/fork.h"
+#include "core/signals.h"
+
 static void prepend(struct waitq *queue, struct thread *thread)
 {
     thread->wait_prev = NULL;
@@ -42,16 +45,24 @@ void waitq_remove(struct waitq *queue, struct thread *thread)
         queue->tail = thread->wait_prev;
 }
 
+bool waitq_lost(const struct thread *thread)
+{
+    return atomic_load_explicit(&thread->state, memory_order_relaxed) == THREAD_LOST;
+}
+
+bool waitq_claim(struct waitq *queue, struct thread *thread)
+{
+    waitq_remove(queue, thread);
+    return !waitq_lost(thread) && park_claim(thread, WAKE_READY);
+}
+
 struct thread *waitq_claim_first(struct waitq *queue)
 {
     struct thread *thread;
 
-    while ((thread = queue->head)) {
-        waitq_remove(queue, thread);
-        if (atomic_load_explicit(&thread->state, memory_order_relaxed) != THREAD_LOST && /* at a fork */
-            park_claim(thread, WAKE_READY))
+    while ((thread = queue->head))
+        if (waitq_claim(queue, thread))
             return thread;
-    }
     return NULL;
 }
 
@@ -86,6 +97,45 @@ struct thread *waitq_claim_all(struct waitq *queue)
     }
     *last = NULL;
     return first;
+}
+
+int waitq_count(const struct thread *first)
+{
+    int count = 0;
+
+    for (; first; first = first->next)
+        count++;
+    return count;
+}
+
+static uint32_t inside_now(const uint64_t *inside)
+{
+    return *inside >> 32 == fork_count ? (uint32_t)*inside : 0;
+}
+
+void waitq_inside_add(uint64_t *inside, int change)
+{
+    *inside = (uint64_t)fork_count << 32 | (inside_now(inside) + (uint32_t)change);
+}
+
+void waitq_depart(struct waitq *queue, struct thread *self, uint64_t *inside, enum lock_rank rank)
+{
+    waitq_inside_add(inside, -1);
+    struct thread *destroyers = inside_now(inside) == 0 ? waitq_claim_all(queue) : NULL;
+
+    lock_release(&queue->lock, rank);
+    waitq_ready_all(self, destroyers);
+}
+
+void waitq_await_departures(struct waitq *queue, struct thread *self, uint64_t *inside, enum lock_rank rank)
+{
+    while (inside_now(inside) > 0) {
+        waitq_join(queue, self, NEVER);
+        if (waitq_park(queue, self, rank) == EINTR)
+            signal_interlude(self);
+        lock_acquire(&queue->lock, rank);
+    }
+    lock_release(&queue->lock, rank);
 }
 
 void waitq_ready_all(struct thread *self, struct thread *first)

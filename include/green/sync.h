@@ -1,0 +1,229 @@
+/*
+ * Synchronisation: what POSIX has beside plain mutexes, condition variables and semaphores, which are in <green.h>.
+ *
+ * Overview.  Attributes that decide what a mutex does when its owner ends or has a low priority; read-write locks;
+ * barriers; spin locks; named semaphores.  All work between green threads of both scopes and kernel threads of the
+ * program's, as everything does.
+ *
+ * Nothing is shared between processes.  An object that others wait for holds pointers into this process, so a mutex,
+ * condition variable, read-write lock or barrier cannot work in another, and GREEN_PROCESS_SHARED is refused with
+ * ENOTSUP rather than accepted and broken.  A spin lock is shared by GREEN_PROCESS_SHARED as POSIX says.
+ *
+ * Conventions as in <green.h>.  Where a call takes a time, it is an absolute one: of CLOCK_REALTIME, or of the clock
+ * that is given, that or CLOCK_MONOTONIC; it is looked at only when the call would have to wait.
+ */
+#ifndef GREEN_SYNC_H
+#define GREEN_SYNC_H
+
+#include <fcntl.h>
+
+#include <green.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Types.  All are opaque.
+ */
+
+typedef struct {
+    unsigned __state;
+    unsigned __reserved_word;
+    uint64_t __owner;
+    struct __green_queue __queue;
+    uint64_t __reserved[2];
+} green_rwlock_t;
+
+typedef struct {
+    int __shared;
+    int __reserved[3];
+} green_rwlockattr_t;
+
+typedef struct {
+    unsigned __count;
+    unsigned __arrived;
+    unsigned __round;
+    struct __green_queue __queue;
+    uint64_t __inside;
+    uint64_t __reserved[1];
+} green_barrier_t;
+
+typedef struct {
+    int __shared;
+    int __reserved[3];
+} green_barrierattr_t;
+
+typedef struct {
+    unsigned __shared;
+    unsigned __word;
+    green_mutex_t __mutex;
+} green_spinlock_t;
+
+/*
+ * Who may use an object: the threads of this process (default), or those of every process that has its memory mapped.
+ * set accepts GREEN_PROCESS_PRIVATE.  None of these blocks.  Signal handler: yes.  Source:
+ * pthread_mutexattr_setpshared, pthread_condattr_setpshared, pthread_rwlockattr_setpshared,
+ * pthread_barrierattr_setpshared.
+ *   ENOTSUP  GREEN_PROCESS_SHARED
+ *   EINVAL   neither; a null pointer
+ */
+#define GREEN_PROCESS_PRIVATE 0
+#define GREEN_PROCESS_SHARED 1
+GREEN_API int green_mutexattr_setpshared(green_mutexattr_t *attr, int shared);
+GREEN_API int green_mutexattr_getpshared(const green_mutexattr_t *attr, int *shared);
+GREEN_API int green_condattr_setpshared(green_condattr_t *attr, int shared);
+GREEN_API int green_condattr_getpshared(const green_condattr_t *attr, int *shared);
+GREEN_API int green_rwlockattr_setpshared(green_rwlockattr_t *attr, int shared);
+GREEN_API int green_rwlockattr_getpshared(const green_rwlockattr_t *attr, int *shared);
+GREEN_API int green_barrierattr_setpshared(green_barrierattr_t *attr, int shared);
+GREEN_API int green_barrierattr_getpshared(const green_barrierattr_t *attr, int *shared);
+
+/*
+ * Mutexes: what the owner's priority does.  GREEN_PRIO_INHERIT: it has at least that of whoever waits;
+ * GREEN_PRIO_PROTECT: at least the mutex's ceiling; GREEN_PRIO_NONE (default): nothing.  Priorities mean something
+ * under a scheduling policy that has them; under any other a protocol is kept, told when asked for, and without
+ * effect.  A ceiling is a priority of SCHED_FIFO, of which the lowest is the default.  None of these blocks.  Signal
+ * handler: yes.  Source: pthread_mutexattr_setprotocol, pthread_mutexattr_setprioceiling.
+ *   EINVAL  no such protocol, no such priority, a null pointer
+ */
+#define GREEN_PRIO_NONE 0
+#define GREEN_PRIO_INHERIT 1
+#define GREEN_PRIO_PROTECT 2
+GREEN_API int green_mutexattr_setprotocol(green_mutexattr_t *attr, int protocol);
+GREEN_API int green_mutexattr_getprotocol(const green_mutexattr_t *attr, int *protocol);
+GREEN_API int green_mutexattr_setprioceiling(green_mutexattr_t *attr, int ceiling);
+GREEN_API int green_mutexattr_getprioceiling(const green_mutexattr_t *attr, int *ceiling);
+
+/*
+ * The ceiling of a GREEN_PRIO_PROTECT mutex.  set locks the mutex meanwhile, so it blocks, and may fail as
+ * green_mutex_lock() does; after EOWNERDEAD the caller holds the mutex, and the ceiling is as it was.  `old` may be
+ * null. get does not block.  Signal handler: no.  Source: pthread_mutex_setprioceiling.
+ *   EINVAL  a mutex of another protocol; no such priority; a null pointer
+ */
+GREEN_API int green_mutex_setprioceiling(green_mutex_t *mutex, int ceiling, int *old);
+GREEN_API int green_mutex_getprioceiling(const green_mutex_t *mutex, int *ceiling);
+
+/*
+ * Mutexes: what the owner's end does.  A thread that ends, by any way, while it holds a GREEN_MUTEX_ROBUST mutex
+ * opens it: who locks it next has it, and is told by EOWNERDEAD that what it guards may be half done.  He mends that
+ * and says so by green_mutex_consistent(); if he unlocks it without, or waits for a condition variable with it,
+ * nobody can lock it ever again: ENOTRECOVERABLE, and green_mutex_destroy() is all that is left.  A
+ * GREEN_MUTEX_STALLED (default) one stays locked. None of these blocks.  Signal handler: the attribute's, yes.
+ * Source: pthread_mutexattr_setrobust, pthread_mutex_consistent.
+ *   EINVAL  neither of the two; a null pointer; from consistent also: the mutex is not robust, not the caller's, or
+ *           nobody has ended with it
+ */
+#define GREEN_MUTEX_STALLED 0
+#define GREEN_MUTEX_ROBUST 1
+GREEN_API int green_mutexattr_setrobust(green_mutexattr_t *attr, int robust);
+GREEN_API int green_mutexattr_getrobust(const green_mutexattr_t *attr, int *robust);
+GREEN_API int green_mutex_consistent(green_mutex_t *mutex);
+
+/*
+ * Read-write locks: many readers or one writer.
+ *
+ * The order.  Whoever cannot have the lock at once stands in one line, readers and writers alike, and the lock is
+ * handed to the head of it: a writer alone, readers together with those right behind them.  A newcomer does not pass
+ * the line, so neither readers nor writers can starve.  One exception: a thread that holds any read-write lock to
+ * read passes those who wait, or reading twice with a writer in between would be a deadlock.  So read locks nest,
+ * each with an unlock of its own.
+ */
+#define GREEN_RWLOCK_INITIALIZER {0, 0, 0, {0, 0, 0}, {0, 0}}
+
+/* None of these blocks.  EINVAL: a null pointer.  Signal handler: yes.  Source: pthread_rwlockattr_init. */
+GREEN_API int green_rwlockattr_init(green_rwlockattr_t *attr);
+GREEN_API int green_rwlockattr_destroy(green_rwlockattr_t *attr);
+
+/*
+ * Do not block.  Signal handler: no.  Source: pthread_rwlock_init, pthread_rwlock_destroy.
+ *   EBUSY   destroy: it is locked
+ *   EINVAL  a null pointer
+ */
+GREEN_API int green_rwlock_init(green_rwlock_t *lock, const green_rwlockattr_t *attr);
+GREEN_API int green_rwlock_destroy(green_rwlock_t *lock);
+
+/*
+ * Lock.  All but try block.  A signal's handler may run meanwhile; then the caller goes on waiting, where it was or
+ * before. Signal handler: no.  Source: pthread_rwlock_rdlock, _tryrdlock, _timedrdlock, _wrlock, _trywrlock,
+ * _timedwrlock.
+ *   EBUSY      try: it would have to wait
+ *   EDEADLK    the caller has it to write.  (That it has it to read, and wants to write, is not found out.)
+ *   EAGAIN     to read: there are 536,870,911 read locks
+ *   ETIMEDOUT  the time came first
+ *   EINVAL     a time that is none, an unknown clock, a null pointer
+ */
+GREEN_API int green_rwlock_rdlock(green_rwlock_t *lock);
+GREEN_API int green_rwlock_tryrdlock(green_rwlock_t *lock);
+GREEN_API int green_rwlock_timedrdlock(green_rwlock_t *lock, const struct timespec *abstime);
+GREEN_API int green_rwlock_clockrdlock(green_rwlock_t *lock, clockid_t clock, const struct timespec *abstime);
+GREEN_API int green_rwlock_wrlock(green_rwlock_t *lock);
+GREEN_API int green_rwlock_trywrlock(green_rwlock_t *lock);
+GREEN_API int green_rwlock_timedwrlock(green_rwlock_t *lock, const struct timespec *abstime);
+GREEN_API int green_rwlock_clockwrlock(green_rwlock_t *lock, clockid_t clock, const struct timespec *abstime);
+
+/*
+ * Unlock, for reading or writing.  Does not block.  Signal handler: no.  Source: pthread_rwlock_unlock.
+ *   EPERM   nobody has it, or another thread has it to write
+ *   EINVAL  a null pointer
+ */
+GREEN_API int green_rwlock_unlock(green_rwlock_t *lock);
+
+/*
+ * Barriers: `count` threads wait for each other, again and again.  One of them, the last to come, is told so by
+ * GREEN_BARRIER_SERIAL_THREAD, the others get 0.  wait blocks; a signal's handler may run meanwhile.  destroy waits
+ * until the last of a finished round has let go of the barrier, so who was told may destroy it at once.  Signal
+ * handler: no. Source: pthread_barrier_init, pthread_barrier_wait, pthread_barrier_destroy.
+ *   EBUSY   destroy: threads wait at it
+ *   EINVAL  a count of 0, a null pointer
+ */
+#define GREEN_BARRIER_SERIAL_THREAD (-1)
+GREEN_API int green_barrierattr_init(green_barrierattr_t *attr);
+GREEN_API int green_barrierattr_destroy(green_barrierattr_t *attr);
+GREEN_API int green_barrier_init(green_barrier_t *barrier, const green_barrierattr_t *attr, unsigned count);
+GREEN_API int green_barrier_destroy(green_barrier_t *barrier);
+GREEN_API int green_barrier_wait(green_barrier_t *barrier);
+
+/*
+ * Spin locks, for a few instructions.  Whoever finds one taken spins while the holder runs on another processor, and
+ * parks when it does not, be it preempted, blocked or asleep: so nobody spins out a slice that the holder needs, and
+ * nobody hangs.  A GREEN_PROCESS_SHARED one knows no holder: there a waiter spins, then lets others run, and after
+ * that sleeps for up to 1 ms at a time.  lock may block.  Signal handler: no.  Source: pthread_spin_init, _destroy,
+ * _lock, _trylock, _unlock.
+ *   EBUSY    trylock, destroy: somebody holds it
+ *   EDEADLK  lock: the caller holds it (private ones)
+ *   EPERM    unlock: the caller does not hold it (private ones); nobody does (shared ones)
+ *   EINVAL   init: neither private nor shared; a null pointer
+ */
+GREEN_API int green_spin_init(green_spinlock_t *lock, int shared);
+GREEN_API int green_spin_destroy(green_spinlock_t *lock);
+GREEN_API int green_spin_lock(green_spinlock_t *lock);
+GREEN_API int green_spin_trylock(green_spinlock_t *lock);
+GREEN_API int green_spin_unlock(green_spinlock_t *lock);
+
+/*
+ * Named semaphores: who opens the same name has the same one.  Names are of this process: another, also a child of
+ * fork, has names and values of its own.  A name is of up to 251 bytes after its leading slash, which may be left
+ * out, and contains no other.  With O_CREAT two more arguments follow, a mode_t, which means nothing within one
+ * process, and the value as an unsigned int.  A semaphore stays, value and all, until it is unlinked and nobody has
+ * it open.
+ *
+ * These return GREEN_SEM_FAILED or -1, and set errno.  They may wait for each other.  Signal handler: no.  Source:
+ * sem_open, sem_close, sem_unlink.
+ *   EEXIST        open: O_CREAT and O_EXCL, and there is one
+ *   ENOENT        open: there is none, and no O_CREAT; unlink: there is none
+ *   EINVAL        open: a name that is none, or a value above GREEN_SEM_VALUE_MAX; close: not an open named one; a
+ *                 null pointer
+ *   ENAMETOOLONG  a longer name
+ *   ENOMEM        no memory
+ */
+#define GREEN_SEM_FAILED ((green_sem_t *)0)
+GREEN_API green_sem_t *green_sem_open(const char *name, int flags, ...);
+GREEN_API int green_sem_close(green_sem_t *sem);
+GREEN_API int green_sem_unlink(const char *name);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
