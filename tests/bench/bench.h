@@ -61,6 +61,7 @@ void bench_skynet(void);
 void bench_fib(void);
 void bench_sigmask(void);
 void bench_signal(void);
+void bench_contend(void);
 
 #ifdef __cplusplus
 }

@@ -14,6 +14,7 @@ static const struct row {
     {"lateness", bench_lateness}, {"tick", bench_tick},     {"parked", bench_parked},
     {"skynet", bench_skynet},     {"fib", bench_fib},
     {"sigmask", bench_sigmask},   {"signal", bench_signal},
+    {"contend", bench_contend},
 };
 
 int main(int argc, char **argv)
@@ -24,6 +25,6 @@ int main(int argc, char **argv)
             return 0;
         }
     }
-    fprintf(stderr, "usage: %s yield|create|mutex|pingpong|lateness|tick|parked|skynet|fib|sigmask|signal\n", argv[0]);
+    fprintf(stderr, "usage: %s yield|create|mutex|pingpong|lateness|tick|parked|skynet|fib|sigmask|signal|contend\n", argv[0]);
     return 2;
 }

@@ -9,7 +9,7 @@
 BEGIN {
     row_count = split("yield create mutex pingpong late_p50 late_p99 late_beats tick_10ms tick_1ms tick_100us " \
         "park_bytes park_ns park_leave_ns park_count park_bytes_1m park_ns_1m park_leave_ns_1m park_count_1m " \
-        "sigmask signal_p50_2 signal_p99_2 " \
+        "sigmask signal_p50_2 signal_p99_2 contend_2 contend_cpu_2 contend_behind_2 contend_longest_2 " \
         "skynet_1 skynet_peak_1 fib_1 fib_peak_1 skynet_2 skynet_peak_2 fib_2 fib_peak_2", row_order, " ")
     peer_count = split("bare green nptl go go-channel boost", peer_order, " ")
 
@@ -39,6 +39,10 @@ BEGIN {
     title["sigmask"] = "change of the signal mask"
     title["signal_p50_2"] = "signal to another processor, p50"
     title["signal_p99_2"] = "the same, p99"
+    title["contend_2"] = "8 threads at one mutex, each lock"
+    title["contend_cpu_2"] = "CPU time of each"
+    title["contend_behind_2"] = "most of a thread / least"
+    title["contend_longest_2"] = "longest wait of one of 64"
 }
 
 {
@@ -132,6 +136,9 @@ function targets() {
     below("tick overhead at 1 ms below 4 %", "tick_1ms", 4)
     faster("signal mask at least 10x cheaper than NPTL's", "sigmask", "nptl", 10)
     below("signal to another processor, p50 below 100 us", "signal_p50_2", 100)
+    faster("contended mutex at least as fast as NPTL's", "contend_2", "nptl", 1)
+    faster("contended mutex at least as fast as Go's", "contend_2", "go", 1)
+    below("no contender more than 10x behind another", "contend_behind_2", 10)
     below("a parked thread below 12,000 bytes (100,000: 1.2 GB)", "park_bytes", 12000)
     faster("skynet at least 4x faster than Go's", "skynet_1", "go", 4)
     faster("skynet on two processors at least 4x faster than Go's", "skynet_2", "go", 4)

@@ -21,6 +21,7 @@ var rows = map[string]func(){
 	"parked":           parked,
 	"skynet":           skynet,
 	"fib":              fib,
+	"contend":          contend,
 }
 
 func main() {
