@@ -358,6 +358,17 @@ enum wake park(struct thread *self, struct lock *lock, enum lock_rank rank)
     return park_outcome(self);
 }
 
+void ready_globally(struct thread *thread)
+{
+    if (thread->kind == THREAD_FOREIGN) {
+        foreign_ready(thread);
+        return;
+    }
+    atomic_store_explicit(&thread->state, THREAD_READY, memory_order_relaxed);
+    global_push_one(thread);
+    wake_for(NULL);
+}
+
 static bool ready_elsewhere(struct thread *self, struct thread *thread)
 {
     if (thread->kind == THREAD_FOREIGN) {

@@ -166,6 +166,8 @@ static inline bool parked_with_signal(struct thread *left)
 
 /* Make a claimed thread run: soon, in the slice of the caller ... */
 void ready(struct thread *self, struct thread *thread);
+/* ... or whenever a processor has time for it, by who has none or may lose it ... */
+void ready_globally(struct thread *thread);
 /* ... or in its turn, for one of many. */
 void ready_last(struct thread *self, struct thread *thread);
 

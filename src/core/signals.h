@@ -22,10 +22,10 @@ static inline bool signal_marked(const struct thread *thread)
     return atomic_load_explicit(&thread->special, memory_order_relaxed) & SPECIAL_SIGNAL;
 }
 
-/* Signals have come that nobody has routed yet. */
+/* Signals have come that nobody has routed yet, or semaphores were posted by a handler that interrupted the runtime. */
 static inline bool signal_held(const struct worker *worker)
 {
-    return worker->held_first != worker->held_end;
+    return worker->held_first != worker->held_end || atomic_load_explicit(&worker->posts, memory_order_relaxed);
 }
 
 /* Make the tick's handler ours, keeping what the program had as the table's.  0 or an error. */
@@ -63,7 +63,7 @@ static inline bool signal_closed_stale(const struct worker *worker)
            ~atomic_load_explicit(&signal_closed, memory_order_relaxed);
 }
 
-/* Route what was held on the worker.  At depth > 0, with no lock held. */
+/* Route what was held on the worker, and deliver what was posted.  At depth > 0, with no lock held. */
 void signal_route_held(struct worker *worker);
 
 /* Run the handlers that are due, at depth 0; in a signal handler with what that was given, else with NULL. */

@@ -251,6 +251,7 @@ struct worker {
     bool tick_blocked;           /* the kernel blocks the tick's signal here */
     volatile bool tick_pending;  /* a tick came at depth > 0 */
     volatile unsigned held_first, held_end; /* signals that came at depth > 0, until somebody leaves the runtime */
+    green_sem_t *_Atomic posts;  /* posted at depth > 0; linked, the last first; see sem.c */
     siginfo_t held[HELD_SIGNALS];
     sigset_t mask_before;        /* of a kernel thread whose `held` was full */
     bool mask_handed;            /* its kernel mask is what an executed program is to have */

@@ -18,6 +18,7 @@
 
 #include "core/cancel.h"
 #include "signal/signal.h"
+#include "sync/sem.h"
 
 struct delivery {
     siginfo_t info;
@@ -74,7 +75,8 @@ static void arrived(struct thread *self, const siginfo_t *info)
 
 void signal_route_held(struct worker *worker)
 {
-    while (signal_held(worker)) {
+    sem_deliver_posts(worker);
+    while (worker->held_first != worker->held_end) {
         siginfo_t info = worker->held[worker->held_first % HELD_SIGNALS];
         compiler_barrier();
         worker->held_first++;

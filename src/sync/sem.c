@@ -4,15 +4,25 @@
  * One word: the count, shifted by one, and the lowest bit for "there are waiters".  While that is clear, wait and
  * post are one compare and swap.  It is set only while the count is 0, and changed only under the queue's lock: then
  * a post hands its unit to the first waiter, so waiters are served in order and no newcomer overtakes them.
+ *
+ * Posting from a signal's handler.  Without waiters that is a compare and swap, wherever the handler came.  With waiters
+ * locks are needed, which the code that the handler interrupted may hold; it does so at depth > 0 only.  Then the post is
+ * noted, in the semaphore, and the semaphore, at the first one, in a list of the worker's; whoever leaves the runtime on
+ * that worker delivers them.  A kernel thread that sleeps holds no lock (own_safe): there the handler delivers at once.
+ * In a critical section of the program's a post waits for its end, too, as the one cannot be told from the other.
+ * destroy waits for what is noted.
  */
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "core/cancel.h"
+#include "core/fork.h"
 #include "core/signals.h"
+#include "sync/sem.h"
 #include "sync/waitq.h"
 
-enum { WAITERS = 1, ONE = 2 };
+enum { WAITERS = 1, ONE = 2, NOTED_BITS = 20, NOTED_MAX = (1 << NOTED_BITS) - 1 };
 
 static unsigned word_of(const green_sem_t *sem)
 {
@@ -42,10 +52,31 @@ int green_sem_init(green_sem_t *sem, int shared, unsigned value)
     return 0;
 }
 
+/* Posts that are noted.  Those of before a fork, whose workers are gone, do not count in the child. */
+static unsigned noted(const green_sem_t *sem)
+{
+    const unsigned word = __atomic_load_n(&sem->__noted, __ATOMIC_RELAXED);
+
+    return word >> NOTED_BITS == (fork_count & (UINT_MAX >> NOTED_BITS)) ? word & NOTED_MAX : 0;
+}
+
+/* Add to them, or subtract; how many there were before. */
+static unsigned noted_add(green_sem_t *sem, unsigned change)
+{
+    for (;;) {
+        unsigned word = __atomic_load_n(&sem->__noted, __ATOMIC_RELAXED), before = noted(sem);
+        unsigned next = fork_count << NOTED_BITS | ((before + change) & NOTED_MAX);
+        if (__atomic_compare_exchange_n(&sem->__noted, &word, next, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+            return before;
+    }
+}
+
 int green_sem_destroy(green_sem_t *sem)
 {
     if (!sem)
         return fail(EINVAL);
+    while (noted(sem) > 0)
+        green_yield();
     return word_of(sem) & WAITERS ? fail(EBUSY) : 0;
 }
 
@@ -148,8 +179,8 @@ int green_sem_timedwait(green_sem_t *sem, const struct timespec *abstime)
     return green_sem_clockwait(sem, CLOCK_REALTIME, abstime);
 }
 
-/* There were waiters a moment ago: the first has the unit, or the count. */
-static void post_slow(struct thread *self, green_sem_t *sem)
+/* There were waiters a moment ago: the first has the unit, and is to be made ready, or the count has it. */
+static struct thread *post_claim(green_sem_t *sem)
 {
     struct waitq *queue = waitq_of(&sem->__queue);
 
@@ -160,8 +191,89 @@ static void post_slow(struct thread *self, green_sem_t *sem)
     if (!waiter)
         __atomic_fetch_add(&sem->__value, ONE, __ATOMIC_RELEASE);
     lock_release(&queue->lock, RANK_QUEUE);
-    if (waiter)
+    return waiter;
+}
+
+/* By a worker's own context, or a thread that has no processor, the queues of processors are left alone. */
+static void post_slow(struct thread *self, green_sem_t *sem)
+{
+    struct thread *waiter = post_claim(sem);
+
+    if (waiter && self->kind == THREAD_MULTIPLEXED)
         ready(self, waiter);
+    else if (waiter)
+        ready_globally(waiter);
+}
+
+static green_sem_t **next_posted(green_sem_t *sem)
+{
+    return (green_sem_t **)(void *)&sem->__reserved[0];
+}
+
+/* The first to note one puts the semaphore on the list, and nobody else does before all are delivered. */
+static void note(struct worker *worker, green_sem_t *sem)
+{
+    if (noted_add(sem, 1) == 0) {
+        *next_posted(sem) = atomic_load(&worker->posts);
+        while (!atomic_compare_exchange_weak(&worker->posts, next_posted(sem), sem))
+            continue;
+    }
+    worker->tick_pending = true;
+}
+
+static void deliver(struct thread *self, green_sem_t *sem)
+{
+    unsigned count;
+
+    do {
+        count = noted(sem);
+        for (unsigned i = 0; i < count; i++)
+            post_slow(self, sem);
+    } while (noted_add(sem, 0U - count) != count);
+}
+
+void sem_deliver_posts(struct worker *worker)
+{
+    green_sem_t *sem, *next;
+
+    if (likely(!atomic_load_explicit(&worker->posts, memory_order_relaxed)))
+        return;
+    for (sem = atomic_exchange(&worker->posts, NULL); sem; sem = next) {
+        next = *next_posted(sem);
+        deliver(self_thread, sem);
+    }
+}
+
+/* At depth > 0: a handler has interrupted the runtime, a sleeper, or a critical section; or that is where we are. */
+static void post_inside(struct thread *self, green_sem_t *sem)
+{
+    struct worker *worker = self->worker;
+
+    if (!worker->own_safe) {
+        note(worker, sem);
+        return;
+    }
+    own_safe_end(worker); /* what comes meanwhile is noted */
+    compiler_barrier();
+    post_slow(self, sem);
+    own_safe_begin(worker);
+}
+
+/* With waiters: 0, ENOMEM. */
+static int post_to_waiters(green_sem_t *sem)
+{
+    struct thread *self = self_thread;
+
+    if (self && self->depth > 0) {
+        post_inside(self, sem);
+        return 0;
+    }
+    self = enter();
+    if (!self)
+        return ENOMEM;
+    post_slow(self, sem);
+    leave(self);
+    return 0;
 }
 
 int green_sem_post(green_sem_t *sem)
@@ -176,12 +288,7 @@ int green_sem_post(green_sem_t *sem)
         if (word_change(sem, word, word + ONE))
             return 0;
     }
-    struct thread *self = enter();
-    if (!self)
-        return fail(ENOMEM);
-    post_slow(self, sem);
-    leave(self);
-    return 0;
+    return fail(post_to_waiters(sem));
 }
 
 int green_sem_getvalue(green_sem_t *sem, int *value)

@@ -3,6 +3,8 @@
  */
 #include "unit.h"
 
+#include <stdlib.h>
+
 TestSuite(cond, .timeout = LIMIT);
 
 static green_mutex_t mutex = GREEN_MUTEX_INITIALIZER;
@@ -274,4 +276,52 @@ ON_BOTH(cond, bounded_buffer_with_timeouts)
     cr_assert_eq(produced, (long)ITEMS * SIDES);
     cr_assert_eq(consumed, produced);
     cr_assert_eq(stored, 0);
+}
+
+/*
+ * Destroyed, and its memory used for something else, by who has woken everybody, some of whom are leaving by themselves:
+ * their time comes just then.
+ */
+struct party {
+    green_mutex_t mutex;
+    green_cond_t *cond;
+    int guests;
+    bool over;
+};
+
+static void *wait_for_its_end(void *arg)
+{
+    struct party *party = arg;
+    green_mutex_lock(&party->mutex);
+    struct timespec soon = time_after(CLOCK_MONOTONIC, 20000 * ++party->guests);
+    int error = 0;
+    while (!party->over && !error)
+        error = green_cond_clockwait(party->cond, &party->mutex, CLOCK_MONOTONIC, &soon);
+    must(error == 0 || error == ETIMEDOUT);
+    green_mutex_unlock(&party->mutex);
+    return NULL;
+}
+
+static void end_a_party(unsigned index, uint64_t round)
+{
+    struct party party = {GREEN_MUTEX_INITIALIZER, malloc(sizeof(green_cond_t)), 0, false};
+    green_t guests[4];
+    must(party.cond && green_cond_init(party.cond, NULL) == 0);
+    for (int i = 0; i < 4; i++)
+        guests[i] = spawn(wait_for_its_end, &party);
+    green_usleep((unsigned)(round + index) % 10 * 10);
+    green_mutex_lock(&party.mutex);
+    party.over = true;
+    must(green_cond_broadcast(party.cond) == 0);
+    must(green_cond_destroy(party.cond) == 0);
+    memset(party.cond, 0xff, sizeof *party.cond);
+    free(party.cond);
+    green_mutex_unlock(&party.mutex);
+    for (int i = 0; i < 4; i++)
+        join_result(guests[i]);
+}
+
+ON_BOTH(cond, destroyed_after_a_broadcast)
+{
+    storm_of(4, 500, end_a_party);
 }

@@ -3,6 +3,7 @@
  */
 #include "unit.h"
 
+#include <signal.h>
 #include <stdatomic.h>
 
 TestSuite(sem, .timeout = LIMIT);
@@ -170,4 +171,115 @@ ON_BOTH(sem, ring)
     for (int i = 0; i < RING; i++)
         tokens += value_of(&ring[i]);
     cr_assert_eq(tokens, 2);
+}
+
+/*
+ * A handler that the library knows nothing of, set by libc's sigaction(), runs wherever the kernel lets it: among the
+ * program's instructions, where a worker sleeps, and inside the library, where it may interrupt the very semaphore it
+ * posts.  Each post arrives.
+ */
+enum { POSTS = 20000, POSTERS = 4 };
+
+static green_sem_t mail;
+static atomic_long posted;
+static atomic_bool sorted;
+
+static void post_mail(int number)
+{
+    must(number == SIGUSR2);
+    if (atomic_fetch_add(&posted, 1) < POSTS)
+        must(green_sem_post(&mail) == 0);
+}
+
+static void start_alarm(timer_t *timer)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2};
+    const struct itimerspec often = {{0, 30000}, {0, 30000}};
+    must(timer_create(CLOCK_MONOTONIC, &event, timer) == 0);
+    must(timer_settime(*timer, 0, &often, NULL) == 0);
+}
+
+static void *take_mail(void *arg)
+{
+    for (int i = 0; i < POSTS / 2; i++)
+        must(green_sem_wait(&mail) == 0);
+    return arg;
+}
+
+/* In and out of the library all the time, and at the same semaphore. */
+static void *keep_busy(void *arg)
+{
+    for (int i = 0; !atomic_load(&sorted); i++) {
+        if (green_sem_trywait(&mail) == 0)
+            must(green_sem_post(&mail) == 0);
+        must(green_sem_post(&sem) == 0);
+        must(green_sem_wait(&sem) == 0);
+        if (i % 16 == 0)
+            green_yield();
+        if (i % 1024 == 0)
+            green_usleep(100);
+    }
+    return arg;
+}
+
+ON_BOTH(sem, posts_from_a_handler_of_libcs)
+{
+    struct sigaction action = {.sa_handler = post_mail, .sa_flags = SA_RESTART};
+    green_t takers[2], busy[POSTERS];
+    timer_t timer;
+    green_sem_init(&mail, 0, 0);
+    green_sem_init(&sem, 0, 0);
+    must(sigaction(SIGUSR2, &action, NULL) == 0);
+    for (int i = 0; i < 2; i++)
+        takers[i] = spawn(take_mail, NULL);
+    for (int i = 0; i < POSTERS; i++)
+        busy[i] = spawn(keep_busy, NULL);
+    start_alarm(&timer);
+    for (int i = 0; i < 2; i++)
+        join_result(takers[i]);
+    must(timer_delete(timer) == 0);
+    atomic_store(&sorted, true);
+    for (int i = 0; i < POSTERS; i++)
+        join_result(busy[i]);
+    cr_assert_geq(atomic_load(&posted), POSTS);
+    cr_assert_eq(value_of(&mail), 0, "no post is lost, and none doubled");
+    cr_assert_eq(green_sem_destroy(&mail), 0);
+}
+
+/* Everybody waits, and the handler interrupts a worker that sleeps. */
+ON_BOTH(sem, posts_from_a_handler_where_a_worker_sleeps)
+{
+    struct sigaction action = {.sa_handler = post_mail, .sa_flags = SA_RESTART};
+    timer_t timer;
+    green_sem_init(&mail, 0, 0);
+    must(sigaction(SIGUSR2, &action, NULL) == 0);
+    start_alarm(&timer);
+    for (int i = 0; i < 1000; i++)
+        cr_assert_eq(green_sem_wait(&mail), 0);
+    must(timer_delete(timer) == 0);
+}
+
+/* In a critical section the waiter is woken at its end. */
+static atomic_bool has_mail;
+
+static void *wait_for_mail(void *arg)
+{
+    must(green_sem_wait(&mail) == 0);
+    atomic_store(&has_mail, true);
+    return arg;
+}
+
+Test(sem, post_in_a_critical_section)
+{
+    start_cooperative();
+    green_sem_init(&mail, 0, 0);
+    green_t waiter = spawn(wait_for_mail, NULL);
+    green_yield();
+    green_critical_enter();
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(green_sem_post(&mail), 0);
+    green_critical_leave();
+    join_result(waiter);
+    cr_assert_eq(value_of(&mail), 2);
+    cr_assert_eq(green_sem_destroy(&mail), 0);
 }
