@@ -268,6 +268,9 @@ static struct thread *open_and_claim(green_mutex_t *mutex)
 static bool unlock_passing(struct thread *self, green_mutex_t *mutex)
 {
     unsigned state = state_of(mutex);
+
+    if (!mutex_woken(state))
+        return false;
     const bool look = self && ++self->passes % LOOK_EVERY == 0;
     const bool give = look && stamp_of(clock_now()) - mutex->__since >= PATIENCE_NS >> STAMP_SHIFT;
 
