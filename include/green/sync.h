@@ -81,10 +81,12 @@ GREEN_API int green_barrierattr_getpshared(const green_barrierattr_t *attr, int 
 
 /*
  * Mutexes: what the owner's priority does.  GREEN_PRIO_INHERIT: it has at least that of whoever waits;
- * GREEN_PRIO_PROTECT: at least the mutex's ceiling; GREEN_PRIO_NONE (default): nothing.  Priorities mean something
- * under a scheduling policy that has them; under any other a protocol is kept, told when asked for, and without
- * effect.  A ceiling is a priority of SCHED_FIFO, of which the lowest is the default.  None of these blocks.  Signal
- * handler: yes.  Source: pthread_mutexattr_setprotocol, pthread_mutexattr_setprioceiling.
+ * GREEN_PRIO_PROTECT: at least the mutex's ceiling; GREEN_PRIO_NONE (default): nothing.  This means something to
+ * multiplexed threads under the policy `priority` (<green/policy.h>), where mutexes of every protocol inherit; under
+ * any other a protocol is kept, told when asked for, and without effect.  A ceiling is a priority of SCHED_FIFO, of
+ * which the lowest is the default; under `priority`, green_mutex_lock() and its kin fail with EINVAL for a thread that
+ * has a higher one of its own.  None of these blocks.  Signal handler: yes.  Source: pthread_mutexattr_setprotocol,
+ * pthread_mutexattr_setprioceiling.
  *   EINVAL  no such protocol, no such priority, a null pointer
  */
 #define GREEN_PRIO_NONE 0

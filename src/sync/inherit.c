@@ -14,6 +14,8 @@
  * Unlocking hands the mutex to the waiter of the highest priority, and of equals to the first.  The other mutexes' way,
  * to leave it open for whoever comes first, would let the low one take it again before the high one runs.
  *
+ * A mutex with a ceiling is in its owner's list from the start, as if somebody of that priority waited.
+ *
  * Rejected: lending along the fast path's owner, which names the last one for some instructions after the next has
  * locked; he would keep what he was lent.
  */
@@ -70,6 +72,8 @@ static int highest(const struct thread *thread)
     int priority = thread->priority;
 
     for (green_mutex_t *mutex = thread->lends; mutex; mutex = *next_lent(mutex)) {
+        if (mutex_ceiling(mutex) > priority)
+            priority = mutex_ceiling(mutex);
         const struct thread *best = best_of(waitq_of(&mutex->__queue));
         if (best && best->effective > priority)
             priority = best->effective;
@@ -102,12 +106,22 @@ static struct thread *claim_best(struct waitq *queue)
     return NULL;
 }
 
+/* It is this thread's from here on, and lends to it what it has to. */
+static void give(struct thread *owner, green_mutex_t *mutex)
+{
+    mutex_set_owner(mutex, owner);
+    if (!waitq_of(&mutex->__queue)->head && !mutex_ceiling(mutex))
+        return;
+    link_to(owner, mutex);
+    settle(owner);
+}
+
 /* True when it is the caller's; else it is known that somebody waits. */
 static bool take(struct thread *self, green_mutex_t *mutex)
 {
     if (!mutex_take_or_announce(mutex))
         return false;
-    mutex_set_owner(mutex, self);
+    give(self, mutex);
     return true;
 }
 
@@ -122,7 +136,7 @@ static void join_waiters(struct thread *self, green_mutex_t *mutex, uint64_t dea
     self->waits_for = mutex;
     if (!owner) /* it was locked before the library ran */
         return;
-    if (first)
+    if (first && !mutex_ceiling(mutex))
         link_to(owner, mutex);
     settle(owner);
 }
@@ -139,7 +153,7 @@ static void leave_waiters(struct thread *self, green_mutex_t *mutex)
         return;
     if (!queue->head) {
         mutex_forget_waiters(mutex);
-        if (owner)
+        if (owner && !mutex_ceiling(mutex))
             unlink_from(owner, mutex);
     }
     if (owner)
@@ -157,7 +171,7 @@ int inherit_trylock(green_mutex_t *mutex)
     lock_acquire(&inherit_lock, RANK_INHERIT);
     const bool taken = mutex_take(mutex);
     if (taken)
-        mutex_set_owner(mutex, self);
+        give(self, mutex);
     lock_release(&inherit_lock, RANK_INHERIT);
     leave(self);
     return taken ? 0 : EBUSY;
@@ -200,16 +214,14 @@ void inherit_unlock(struct thread *self, green_mutex_t *mutex)
 
     lock_acquire(&inherit_lock, RANK_INHERIT);
     struct thread *owner = mutex_owner(mutex), *next = claim_best(queue);
-    mutex_set_owner(mutex, next);
+    mutex_set_owner(mutex, NULL);
     mutex_hand_over(mutex, next != NULL, queue->head != NULL);
     if (owner) {
         unlink_from(owner, mutex);
         settle(owner);
     }
-    if (next && queue->head) {
-        link_to(next, mutex);
-        settle(next);
-    }
+    if (next)
+        give(next, mutex);
     lock_release(&inherit_lock, RANK_INHERIT);
     if (next)
         ready(self, next);

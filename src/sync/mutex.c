@@ -355,6 +355,8 @@ static int lock_fast(green_mutex_t *mutex)
             return ENOMEM;
         if (mutex_owner(mutex) == self && mutex->__kind & MUTEX_TYPE)
             return relock(mutex);
+        if (policy_inherits() && mutex->__kind & MUTEX_PROTECT && self->priority > mutex_ceiling(mutex))
+            return EINVAL;
     }
     if (policy_inherits())
         error = inherit_trylock(mutex);

@@ -31,6 +31,12 @@ bool mutex_take_or_announce(green_mutex_t *mutex);
 void mutex_forget_waiters(green_mutex_t *mutex);
 /* With the queue's lock held, by whom has it: open it, so marked, and with somebody woken or not. */
 void mutex_open(green_mutex_t *mutex, unsigned mark, bool woken);
+/* The priority that its owner has at least, if it is of GREEN_PRIO_PROTECT; else 0. */
+static inline int mutex_ceiling(const green_mutex_t *mutex)
+{
+    return (int)(__atomic_load_n(&mutex->__kind, __ATOMIC_RELAXED) >> MUTEX_CEILING_SHIFT);
+}
+
 /* Nobody gets it any more: see robust.c. */
 bool mutex_lost(const green_mutex_t *mutex);
 /* By whom has it: to the next, if there is one. */

@@ -114,11 +114,6 @@ static unsigned kind_of(const green_mutexattr_t *attr)
     return (unsigned)attr->__kind | protocols[attr->__protocol] | (attr->__robust ? MUTEX_ROBUST : 0);
 }
 
-static int ceiling_of(const green_mutex_t *mutex)
-{
-    return (int)(__atomic_load_n(&mutex->__kind, __ATOMIC_RELAXED) >> MUTEX_CEILING_SHIFT);
-}
-
 static void set_ceiling(green_mutex_t *mutex, int ceiling)
 {
     const unsigned rest = mutex->__kind & ((1U << MUTEX_CEILING_SHIFT) - 1);
@@ -142,7 +137,7 @@ int green_mutex_getprioceiling(const green_mutex_t *mutex, int *ceiling)
 {
     if (!mutex || !ceiling || !(mutex->__kind & MUTEX_PROTECT))
         return EINVAL;
-    *ceiling = ceiling_of(mutex);
+    *ceiling = mutex_ceiling(mutex);
     return 0;
 }
 
@@ -154,7 +149,7 @@ int green_mutex_setprioceiling(green_mutex_t *mutex, int ceiling, int *old)
     if (error)
         return error;
     if (old)
-        *old = ceiling_of(mutex);
+        *old = mutex_ceiling(mutex);
     set_ceiling(mutex, ceiling);
     return green_mutex_unlock(mutex);
 }

@@ -3,6 +3,7 @@
  */
 #include "unit.h"
 
+#include <green/policy.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -110,6 +111,59 @@ ON_BOTH(robust, ceilings)
     cr_assert_eq(green_mutex_lock(&mutex), 0);
     cr_assert_eq(green_mutex_unlock(&mutex), 0);
     cr_assert_eq(green_mutex_unlock(&mutex), EPERM);
+}
+
+static atomic_bool ran;
+
+static void *run_at_once(void *arg)
+{
+    atomic_store(&ran, true);
+    return arg;
+}
+
+static green_t spawn_at(int priority, void *(*routine)(void *))
+{
+    const struct sched_param param = {.sched_priority = priority};
+    green_attr_t attr;
+    green_t thread;
+    must(green_attr_init(&attr) == 0);
+    must(green_attr_setinheritsched(&attr, GREEN_EXPLICIT_SCHED) == 0);
+    must(green_attr_setschedpolicy(&attr, SCHED_RR) == 0);
+    must(green_attr_setschedparam(&attr, &param) == 0);
+    must(green_create(&thread, &attr, routine, NULL) == 0);
+    return thread;
+}
+
+/* Its ceiling is above the other's priority, and its own below. */
+static void *create_under_a_ceiling(void *arg)
+{
+    must(green_mutex_lock(&mutex) == 0);
+    green_t other = spawn_at(10, run_at_once);
+    must(!atomic_load(&ran));
+    must(green_mutex_unlock(&mutex) == 0);
+    must(atomic_load(&ran));
+    join_result(other);
+    return arg;
+}
+
+static void *lock_above_the_ceiling(void *arg)
+{
+    must(green_mutex_lock(&mutex) == EINVAL);
+    must(green_mutex_trylock(&mutex) == EINVAL);
+    return arg;
+}
+
+Test(robust, ceilings_protect)
+{
+    struct green_config config = {
+        .procs = 1, .slice_us = TICK_US, .preempt = GREEN_ON, .policy = green_policy_by_name("priority")};
+    start_config(&config);
+    make(GREEN_MUTEX_NORMAL, GREEN_PRIO_PROTECT, GREEN_MUTEX_STALLED); /* at 12 */
+    for (int i = 0; i < 100; i++) {
+        atomic_store(&ran, false);
+        join_result(spawn_at(3, create_under_a_ceiling));
+    }
+    join_result(spawn_at(13, lock_above_the_ceiling));
 }
 
 static void *end_with_it(void *arg)
