@@ -10,16 +10,16 @@
  *            thread on its way does for the others what an unlock would, as its own unlock follows.  Not a bit but a
  *            number, that of the forks between the first process and this one: in a child the thread on its way does
  *            not come.
- *   GIVEN    LOCKED for the thread on its way, as it took too long to come: perhaps it waits for the very processor of
- *            those who pass it.  Set by an unlock, cleared by that thread.
+ *   GIVEN    LOCKED for the thread on its way, as it took too long to come: perhaps it waits for the very processor
+ *            of those who pass it.  Set by an unlock, cleared by that thread.
  *   DEAD, LOST  see robust.c
  *
  * Unlock wakes the first waiter and leaves the mutex open: whoever runs may take it, which keeps a busy lock from
  * costing a switch each time.  A waiter that finds it taken goes to the head of the queue.  PATIENCE_NS after it was
  * first woken it is handed the mutex, on the queue or on its way (then at one unlock of LOOK_EVERY, as a look at the
- * clock costs more than an unlock).  Rejected: handing over always (each lock then waits for a switch), never (a waiter
- * may starve), or at the first unlock after a waiter came in vain (threads that lock in a loop then switch every other
- * time); and waking one at each unlock that finds waiters (all come, and all but one in vain).
+ * clock costs more than an unlock).  Rejected: handing over always (each lock then waits for a switch), never (a
+ * waiter may starve), or at the first unlock after a waiter came in vain (threads that lock in a loop then switch
+ * every other time); and waking one at each unlock that finds waiters (all come, and all but one in vain).
  *
  * A contended lock spins for a moment, only while its owner runs on another processor: an owner that is preempted or
  * parked needs our processor, or somebody's, before it can unlock.

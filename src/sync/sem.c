@@ -5,12 +5,12 @@
  * post are one compare and swap.  It is set only while the count is 0, and changed only under the queue's lock: then
  * a post hands its unit to the first waiter, so waiters are served in order and no newcomer overtakes them.
  *
- * Posting from a signal's handler.  Without waiters that is a compare and swap, wherever the handler came.  With waiters
- * locks are needed, which the code that the handler interrupted may hold; it does so at depth > 0 only.  Then the post is
- * noted, in the semaphore, and the semaphore, at the first one, in a list of the worker's; whoever leaves the runtime on
- * that worker delivers them.  A kernel thread that sleeps holds no lock (own_safe): there the handler delivers at once.
- * In a critical section of the program's a post waits for its end, too, as the one cannot be told from the other.
- * destroy waits for what is noted.
+ * Posting from a signal's handler.  Without waiters that is a compare and swap, wherever the handler came.  With
+ * waiters locks are needed, which the code that the handler interrupted may hold; it does so at depth > 0 only.  Then
+ * the post is noted, in the semaphore, and the semaphore, at the first one, in a list of the worker's; whoever leaves
+ * the runtime on that worker delivers them.  A kernel thread that sleeps holds no lock (own_safe): there the handler
+ * delivers at once. In a critical section of the program's a post waits for its end, too, as the one cannot be told
+ * from the other. destroy waits for what is noted.
  */
 #include <errno.h>
 #include <limits.h>

@@ -1,6 +1,7 @@
 /*
- * Every synchronisation object at once: threads of both scopes lock, wait, meet and end at random, and each object keeps
- * an account that must come out exact: what it guards is counted inside it, and what was counted on the way in outside.
+ * Every synchronisation object at once: threads of both scopes lock, wait, meet and end at random, and each object
+ * keeps an account that must come out exact: what it guards is counted inside it, and what was counted on the way in
+ * outside.
  */
 #include <errno.h>
 #include <stdatomic.h>

@@ -279,8 +279,8 @@ ON_BOTH(cond, bounded_buffer_with_timeouts)
 }
 
 /*
- * Destroyed, and its memory used for something else, by who has woken everybody, some of whom are leaving by themselves:
- * their time comes just then.
+ * Destroyed, and its memory used for something else, by who has woken everybody, some of whom are leaving by
+ * themselves: their time comes just then.
  */
 struct party {
     green_mutex_t mutex;
