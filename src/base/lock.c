@@ -45,4 +45,9 @@ void lock_note_release(enum lock_rank rank)
     ASSERT(*held & (UINT32_C(1) << rank));
     *held &= ~(UINT32_C(1) << rank);
 }
+
+void lock_note_next(enum lock_rank rank)
+{
+    ASSERT(*lock_held_ranks() >> rank == 1);
+}
 #endif

@@ -46,6 +46,7 @@ void lock_release_slow(struct lock *lock);
 #ifdef GREEN_DEBUG
 void lock_note_acquire(enum lock_rank rank);
 void lock_note_release(enum lock_rank rank);
+void lock_note_next(enum lock_rank rank);
 /* Supplied by the layer that knows workers: one bit for each rank the calling worker holds. */
 uint32_t *lock_held_ranks(void);
 #else
@@ -57,23 +58,53 @@ static inline void lock_note_release(enum lock_rank rank)
 {
     (void)rank;
 }
+static inline void lock_note_next(enum lock_rank rank)
+{
+    (void)rank;
+}
 #endif
 
-static inline void lock_acquire(struct lock *lock, enum lock_rank rank)
+static inline void lock_take(struct lock *lock)
 {
     uint32_t free = 0;
 
-    lock_note_acquire(rank);
     if (unlikely(!atomic_compare_exchange_strong_explicit(&lock->word, &free, 1, memory_order_acquire,
                                                           memory_order_relaxed)))
         lock_acquire_slow(lock);
 }
 
+static inline void lock_drop(struct lock *lock)
+{
+    if (unlikely(atomic_exchange_explicit(&lock->word, 0, memory_order_release) == 2))
+        lock_release_slow(lock);
+}
+
+static inline void lock_acquire(struct lock *lock, enum lock_rank rank)
+{
+    lock_note_acquire(rank);
+    lock_take(lock);
+}
+
 static inline void lock_release(struct lock *lock, enum lock_rank rank)
 {
     lock_note_release(rank);
-    if (unlikely(atomic_exchange_explicit(&lock->word, 0, memory_order_release) == 2))
-        lock_release_slow(lock);
+    lock_drop(lock);
+}
+
+/*
+ * Several of one rank: the first is acquired and the last released as above, those between by these, and the caller has
+ * an order of its own for them (their addresses').
+ */
+static inline void lock_acquire_next(struct lock *lock, enum lock_rank rank)
+{
+    lock_note_next(rank);
+    lock_take(lock);
+}
+
+static inline void lock_release_next(struct lock *lock, enum lock_rank rank)
+{
+    lock_note_next(rank);
+    lock_drop(lock);
 }
 
 #endif

@@ -358,6 +358,39 @@ enum wake park(struct thread *self, struct lock *lock, enum lock_rank rank)
     return park_outcome(self);
 }
 
+struct several {
+    void (*release)(void *);
+    void *arg;
+};
+
+/* `several` and the thread's stack are out of reach once the last lock is released. */
+static void after_park_on_several(struct thread *left, void *arg)
+{
+    const struct several several = *(const struct several *)arg;
+
+    if (left->deadline != NEVER)
+        timer_add(left->worker->proc, left);
+    const bool signal = parked_with_signal(left);
+    several.release(several.arg);
+    if (unlikely(signal))
+        signal_found_parked(left);
+}
+
+enum wake park_on_several(struct thread *self, void (*release)(void *), void *arg)
+{
+    struct several several = {release, arg};
+
+    ASSERT(self->depth > 0);
+    if (self->kind == THREAD_FOREIGN) { /* it may be woken before it sleeps */
+        release(arg);
+        return foreign_park(self, NULL, RANK_QUEUE);
+    }
+    switch_to(self, choose(self->worker), after_park_on_several, &several);
+    if (self->deadline != NEVER)
+        timer_cancel(self);
+    return park_outcome(self);
+}
+
 void ready_globally(struct thread *thread)
 {
     if (thread->kind == THREAD_FOREIGN) {

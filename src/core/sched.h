@@ -109,6 +109,12 @@ void after_requeue(struct thread *left, void *arg);
 enum wake park(struct thread *self, struct lock *lock, enum lock_rank rank);
 
 /*
+ * The same for a thread on several queues: `release` lets go of all their locks.  What it reads may lie on the thread's
+ * stack only until the last is released.  Wakers claim it by park_claim_rivals(), as each holds another lock.
+ */
+enum wake park_on_several(struct thread *self, void (*release)(void *arg), void *arg);
+
+/*
  * Announce a wait; before it is put on a queue.  A claim stands until here: a thread that a signal has woken may still
  * be on the queue of its last wait, and must not be claimed again.
  */
@@ -129,19 +135,30 @@ static inline void park_prepare(struct thread *self, uint64_t deadline)
  * sleeps on that word, where the store of a waker that has lost would hide what the signal has put there.
  */
 bool park_claim_contended(struct thread *waiter);
-static inline bool park_claim(struct thread *waiter, enum wake how)
+static inline bool park_claim_from_signal(struct thread *waiter)
 {
-    uint32_t waiting = WAKE_WAITING;
-
-    if (waiter->deadline == NEVER && likely(waiter->kind != THREAD_FOREIGN))
-        atomic_store_explicit(&waiter->wake, how, memory_order_relaxed);
-    else if (!atomic_compare_exchange_strong_explicit(&waiter->wake, &waiting, how, memory_order_acq_rel,
-                                                      memory_order_relaxed))
-        return false;
     compiler_barrier();
     if (likely(atomic_load_explicit(&waiter->claim, memory_order_relaxed) == CLAIM_NONE))
         return true;
     return park_claim_contended(waiter);
+}
+
+/* With rivals: its deadline, or wakers that hold the locks of other queues that it is on; and for foreign threads. */
+static inline bool park_claim_rivals(struct thread *waiter, enum wake how)
+{
+    uint32_t waiting = WAKE_WAITING;
+
+    return atomic_compare_exchange_strong_explicit(&waiter->wake, &waiting, how, memory_order_acq_rel,
+                                                   memory_order_relaxed) &&
+           park_claim_from_signal(waiter);
+}
+
+static inline bool park_claim(struct thread *waiter, enum wake how)
+{
+    if (waiter->deadline != NEVER || unlikely(waiter->kind == THREAD_FOREIGN))
+        return park_claim_rivals(waiter, how);
+    atomic_store_explicit(&waiter->wake, how, memory_order_relaxed);
+    return park_claim_from_signal(waiter);
 }
 
 /* The same for a signal, under the signal lock.  Then `how` it was woken is WAKE_SIGNAL. */

@@ -158,6 +158,7 @@ struct thread {
     struct signal_frame *frames; /* own: the handlers it is in, innermost first */
     unsigned handled;            /* own: since it was last cleared, enum handled */
     stack_t altstack;            /* own: what green_sigaltstack() set */
+    uint32_t random;             /* own: of green_select(); 0: not begun */
     char name[NAME_BYTES];       /* guarded by the table's lock */
 
     /* For a policy other than the default; guarded by its lock, the last three by inherit.c's. */

@@ -54,6 +54,7 @@ void bench_yield(void);
 void bench_create(void);
 void bench_mutex(void);
 void bench_pingpong(void);
+void bench_channel(void);
 void bench_lateness(void);
 void bench_tick(void);
 void bench_parked(void);

@@ -11,7 +11,7 @@ static const struct row {
     void (*run)(void);
 } rows[] = {
     {"yield", bench_yield},       {"create", bench_create}, {"mutex", bench_mutex},   {"pingpong", bench_pingpong},
-    {"lateness", bench_lateness}, {"tick", bench_tick},     {"parked", bench_parked},
+    {"channel", bench_channel},   {"lateness", bench_lateness}, {"tick", bench_tick},     {"parked", bench_parked},
     {"skynet", bench_skynet},     {"fib", bench_fib},
     {"sigmask", bench_sigmask},   {"signal", bench_signal},
     {"contend", bench_contend},
@@ -25,6 +25,6 @@ int main(int argc, char **argv)
             return 0;
         }
     }
-    fprintf(stderr, "usage: %s yield|create|mutex|pingpong|lateness|tick|parked|skynet|fib|sigmask|signal|contend\n", argv[0]);
+    fprintf(stderr, "usage: %s yield|create|mutex|pingpong|channel|lateness|tick|parked|skynet|fib|sigmask|signal|contend\n", argv[0]);
     return 2;
 }

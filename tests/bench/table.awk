@@ -7,7 +7,7 @@
 # POSIX awk, without a sort of its own.
 
 BEGIN {
-    row_count = split("yield create mutex pingpong late_p50 late_p99 late_beats tick_10ms tick_1ms tick_100us " \
+    row_count = split("yield create mutex pingpong channel late_p50 late_p99 late_beats tick_10ms tick_1ms tick_100us " \
         "park_bytes park_ns park_leave_ns park_count park_bytes_1m park_ns_1m park_leave_ns_1m park_count_1m " \
         "sigmask signal_p50_2 signal_p99_2 contend_2 contend_cpu_2 contend_behind_2 contend_longest_2 " \
         "skynet_1 skynet_peak_1 fib_1 fib_peak_1 skynet_2 skynet_peak_2 fib_2 fib_peak_2", row_order, " ")
@@ -17,6 +17,7 @@ BEGIN {
     title["create"] = "create + join"
     title["mutex"] = "mutex lock + unlock"
     title["pingpong"] = "mutex + condvar round trip"
+    title["channel"] = "round trip on two channels"
     title["late_p50"] = "1 ms heartbeat beside hog, p50"
     title["late_p99"] = "the same, p99"
     title["late_beats"] = "beats in it (3,000 or 10 s)"
@@ -130,6 +131,7 @@ function targets() {
         verdict("yield at most 1.7x the bare switch", 1 / ratio["yield", "bare"], 1 / ratio["yield", "bare"] <= 1.7)
     faster("yield at least 2x faster than Go's", "yield", "go", 2)
     faster("create + join at least 3x faster than Go's", "create", "go", 3)
+    faster("channel round trip at least 2x faster than Go's", "channel", "go", 2)
     below("heartbeat p50 below 30 us", "late_p50", 30)
     below("heartbeat p99 below 100 us", "late_p99", 100)
     below("tick overhead at 10 ms below 1 %", "tick_10ms", 1)
@@ -152,7 +154,8 @@ function footnotes() {
     print "bare        callee-saved registers, stack pointer and wrfsbase: no scheduler, no second thread."
     print "nptl        pinned to one CPU.  Lateness includes the kernel's timer slack (50 us unless set)."
     print "            The slice is the kernel's own, not 10 ms.  Parked threads cost the kernel memory that is in no"
-    print "            figure here (kernel stack, task, guard pages' mappings)."
+    print "            figure here (kernel stack, task, guard pages' mappings).  Its channels are a mutex and a condition"
+    print "            variable each."
     print "go          the slice is Go's own, 10 ms.  go-channel is its round trip on two channels.  In trees a result is"
     print "            sent on a channel, where green joins."
     print "boost       not preempted: no ticks, and a heartbeat waits for the hog's end.  Pooled stacks, no guard."

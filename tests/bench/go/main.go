@@ -16,6 +16,7 @@ var rows = map[string]func(){
 	"mutex":            mutex,
 	"pingpong":         pingpong,
 	"pingpong_channel": pingpongChannel,
+	"channel":          channel,
 	"lateness":         lateness,
 	"tick":             tick,
 	"parked":           parked,

@@ -68,10 +68,19 @@ func pingpong() {
 	}, 20000), "ns")
 }
 
+// channel is the round trip on two channels.
+func channel() {
+	report("channel", channelRoundTrip(), "ns")
+}
+
 // pingpongChannel is how a Go programmer would rather do it.
 func pingpongChannel() {
+	report("pingpong", channelRoundTrip(), "ns")
+}
+
+func channelRoundTrip() float64 {
 	ping, pong := make(chan struct{}), make(chan struct{})
-	report("pingpong", nsPerOp(func(ops int) {
+	return nsPerOp(func(ops int) {
 		var both sync.WaitGroup
 		both.Add(2)
 		go func() {
@@ -89,5 +98,5 @@ func pingpongChannel() {
 			both.Done()
 		}()
 		both.Wait()
-	}, 20000), "ns")
+	}, 20000)
 }
