@@ -253,7 +253,7 @@ static void check_close_ends_waits(void *(*routine)(void *), size_t capacity)
     green_t threads[WAITERS];
     chan = make(sizeof(long), capacity);
     line_up(threads, routine);
-    cr_assert_eq(ended, routine == send_in_line ? capacity : 0);
+    cr_assert_eq(ended, routine == send_in_line ? (int)capacity : 0);
     cr_assert_eq(green_chan_close(chan), 0);
     join_line(threads);
     for (size_t i = 0; i < WAITERS; i++)
