@@ -414,6 +414,46 @@ ON_BOTH(chan, signals_do_not_end_a_wait)
         }
 }
 
+/* A signal and an element that come at the same time: neither is lost, and the wait ends. */
+enum { RACES = 3000 };
+
+static void *recv_races(void *arg)
+{
+    for (long i = 0; i < RACES; i++)
+        must(recv_long(chan) == i);
+    return arg;
+}
+
+static void *signal_races(void *arg)
+{
+    for (int i = 0; i < RACES; i++) {
+        green_kill(*(const green_t *)arg, SIGUSR1);
+        if (i % 8 == 0)
+            green_yield();
+    }
+    return arg;
+}
+
+ON_BOTH(chan, signals_race_with_senders)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    cr_assert_eq(green_sigaction(SIGUSR1, &action, NULL), 0);
+    for (int scope = GREEN_SCOPE_PROCESS; scope <= GREEN_SCOPE_SYSTEM; scope++) {
+        green_attr_t attr;
+        green_t receiver;
+        chan = make(sizeof(long), 0);
+        must(green_attr_init(&attr) == 0 && green_attr_setscope(&attr, scope) == 0);
+        must(green_create(&receiver, &attr, recv_races, NULL) == 0);
+        green_t signaller = spawn(signal_races, &receiver);
+        for (long i = 0; i < RACES; i++)
+            send_long(chan, i);
+        join_result(signaller);
+        join_result(receiver);
+        cr_assert_gt(handled, 0);
+        cr_assert_eq(green_chan_destroy(chan), 0);
+    }
+}
+
 /* Every element arrives once: sums and counts of what was sent and received, by whichever form. */
 static atomic_llong sent_sum, sent_count, recv_sum, recv_count;
 
