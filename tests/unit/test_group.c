@@ -289,11 +289,12 @@ ON_BOTH(group, an_outer_deadline_holds_below)
     atomic_int stopped = 0;
     green_group_t *outer = make(NULL), *before = make(outer);
     set_deadline(before, FOR_EVER_NS);
-    set_deadline(outer, 5000000);
+    set_deadline(outer, FOR_EVER_NS / 2);
     green_group_t *after = make(outer);
     set_deadline(after, FOR_EVER_NS);
     spawn_task(before, stay_on_channel, &stopped);
     spawn_task(after, stay_on_channel, &stopped);
+    set_deadline(outer, 5000000);
     cr_assert_eq(wait_for_group(before), ETIMEDOUT);
     cr_assert_eq(wait_for_group(after), ETIMEDOUT);
     cr_assert_eq(stopped, 2);
@@ -302,14 +303,27 @@ ON_BOTH(group, an_outer_deadline_holds_below)
     cr_assert_eq(green_group_destroy(outer), 0);
 }
 
+ON_BOTH(group, an_outer_deadline_holds_for_groups_made_later)
+{
+    green_group_t *outer = make(NULL), *inner;
+    set_deadline(outer, -1);
+    inner = make(outer);
+    set_deadline(inner, FOR_EVER_NS);
+    cr_assert(green_group_stopped(inner));
+    cr_assert_eq(green_group_spawn(inner, NULL, succeed, NULL), ECANCELED);
+    cr_assert_eq(wait_for_group(inner), ETIMEDOUT);
+    cr_assert_eq(green_group_destroy(inner), 0);
+    cr_assert_eq(green_group_destroy(outer), 0);
+}
+
 ON_BOTH(group, an_inner_deadline_does_not_hold_above)
 {
     atomic_int stopped = 0;
     green_group_t *outer = make(NULL), *inner = make(outer);
     set_deadline(outer, FOR_EVER_NS);
-    set_deadline(inner, 5000000);
     spawn_task(outer, stay_on_channel, &stopped);
     spawn_task(inner, stay_on_channel, &stopped);
+    set_deadline(inner, 5000000);
     cr_assert_eq(wait_for_group(inner), ETIMEDOUT);
     cr_assert_eq(stopped, 1);
     cr_assert_eq(green_group_stopped(outer), 0);
