@@ -402,7 +402,7 @@ void ready_globally(struct thread *thread)
     wake_for(NULL);
 }
 
-static bool ready_elsewhere(struct thread *self, struct thread *thread)
+static inline __attribute__((always_inline)) bool ready_elsewhere(struct thread *self, struct thread *thread)
 {
     if (thread->kind == THREAD_FOREIGN) {
         foreign_ready(thread);

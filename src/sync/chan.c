@@ -207,10 +207,14 @@ int chan_try(struct green_chan *chan, int op, void *element, struct thread **ser
 }
 
 /* With the lock held, which is not afterwards: 0, EPIPE, ETIMEDOUT, or EINTR for a signal that is not handled yet. */
-static inline int wait_once(struct thread *self, struct green_chan *chan, int op, void *element, uint64_t deadline)
+static __attribute__((noinline)) int wait_once(struct thread *self, struct green_chan *chan, int op, void *element,
+                                               uint64_t deadline)
 {
-    struct chan_wait wait = {.thread = self, .element = element};
+    struct chan_wait wait; /* `chan` and `op` are a select's */
 
+    wait.thread = self;
+    wait.element = element;
+    wait.chosen = NULL;
     park_prepare(self, deadline);
     chan_enqueue(chan_queue_of(chan, op), &wait);
     enum wake wake = park(self, &chan->lock, RANK_QUEUE);
