@@ -380,7 +380,7 @@ enum wake park_on_several(struct thread *self, void (*release)(void *), void *ar
 {
     struct several several = {release, arg};
 
-    ASSERT(self->depth > 0);
+    ASSERT(self->depth > 0 && self->kind != THREAD_WORKER);
     if (self->kind == THREAD_FOREIGN) { /* it may be woken before it sleeps */
         release(arg);
         return foreign_park(self, NULL, RANK_QUEUE);
