@@ -23,7 +23,8 @@
  *
  * All threads may use channels: multiplexed and bound ones, and kernel threads of the program's own, which sleep in the
  * kernel where others park.  A signal handler that runs on a thread that waits does not end the wait: it goes on behind
- * those who wait already.  There is no POSIX source; the model is Go's channels.
+ * those who wait already.  A send, a receive or a select that may wait is a cancellation point; one that is cancelled has
+ * sent and received nothing.  There is no POSIX source; the model is Go's channels.
  */
 #ifndef GREEN_CHAN_H
 #define GREEN_CHAN_H

@@ -16,8 +16,9 @@
  *     green_group_wait(group, &failure);
  *     green_group_destroy(group);
  *
- * Being asked to end is cooperative: a task looks at green_group_stopped(NULL) now and then, and one that waits on
- * channels selects on green_group_stop_chan() as well.  Waiting for a group always waits for its tasks, stopped or not:
+ * Being asked to end is being cancelled (green_cancel()): a task ends at its next cancellation point.  One that must not
+ * end there disables cancellation and looks at green_group_stopped(NULL) now and then, or selects on
+ * green_group_stop_chan() beside the channels it waits on.  Waiting for a group always waits for its tasks, stopped or not:
  * what a task uses may lie on the stack of the thread that waits.
  *
  * A group made by a task lies under that task's own group, unless another one is named.  Its deadline is the earliest of
@@ -64,7 +65,8 @@ GREEN_API int green_group_setdeadline(green_group_t *group, clockid_t clock, con
 
 /*
  * Start a task: a thread that calls task(arg).  attr may be null, and may make it a bound thread, but not a detached one.
- * Another result than 0 is a failure.  A task that ends without returning (green_exit()) has failed with ECANCELED.  A
+ * Another result than 0 is a failure.  A task that ends without returning (green_exit(),
+ * green_cancel()) has failed with ECANCELED.  A
  * task may spawn others in its own group.  May block for a moment.  Signal handler: no.
  *   ECANCELED  the group has been stopped, or its deadline has passed
  *   EINVAL     a null group or task; an attribute object that is not initialised, or says detached
@@ -75,7 +77,7 @@ GREEN_API int green_group_spawn(green_group_t *group, const green_attr_t *attr, 
 /*
  * Wait until all tasks have ended, their threads' destructors included, and put the first failure into *failure, if that
  * is not null: a task's result, ETIMEDOUT when the deadline stopped the group, ECANCELED when green_group_stop() or the
- * group above it did; 0 when nothing failed.  A group that was not stopped may be used further.  Blocks.  Signal handler:
+ * group above it did; 0 when nothing failed.  A group that was not stopped may be used further.  Blocks.  No cancellation point.  Signal handler:
  * no.
  *   EDEADLK  the caller is a task of this group or of one under it
  *   EINVAL   a null group

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/cancel.h"
 #include "core/signals.h"
 #include "sync/waitq.h"
 
@@ -215,9 +216,12 @@ static __attribute__((noinline)) int wait_once(struct thread *self, struct green
     wait.thread = self;
     wait.element = element;
     wait.chosen = NULL;
+    cancel_point_only(self);
     park_prepare(self, deadline);
     chan_enqueue(chan_queue_of(chan, op), &wait);
     enum wake wake = park(self, &chan->lock, RANK_QUEUE);
+    if (wake != WAKE_SIGNAL)
+        cancel_point_end(self);
     if (wake == WAKE_READY)
         return wait.error; /* who served us took us out, and is done with the channel */
     lock_acquire(&chan->lock, RANK_QUEUE);
@@ -250,8 +254,12 @@ static inline __attribute__((always_inline)) int transfer(struct green_chan *cha
 
     if (unlikely(!self))
         return ENOMEM;
-    while (unlikely((error = transfer_once(self, chan, op, element, deadline)) == EINTR))
-        signal_interlude(self);
+    if (unlikely(cancel_marked(self)) && deadline != AT_ONCE)
+        cancel_take_inside(self);
+    while (unlikely((error = transfer_once(self, chan, op, element, deadline)) == EINTR)) {
+        signal_interlude(self); /* where it is cancelled, too */
+        cancel_point_end(self);
+    }
     leave(self);
     return error;
 }

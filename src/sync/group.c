@@ -18,6 +18,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include <green/cancel.h>
 #include <green/group.h>
 
 #include "core/life.h"
@@ -30,7 +31,8 @@ struct task {
     void *arg;
     green_t thread;            /* guarded by the tree's mutex */
     int failure;               /* its own, until it has ended */
-    struct task *next;         /* of those that have ended */
+    struct task *next;         /* of those that run, or of those that have ended */
+    struct task *prev;         /* of those that run */
 };
 
 struct green_group {
@@ -41,6 +43,7 @@ struct green_group {
     green_cond_t changed;       /* nothing runs, nothing is left, or there is an earlier deadline */
     struct green_group *children;
     struct green_group *next_child, *prev_child;
+    struct task *runs;          /* who has not ended */
     struct task *ended;         /* not joined yet, first come first */
     struct task *ended_last;
     size_t running;
@@ -99,7 +102,9 @@ static void stop_one(struct green_group *group, int why)
     if (!group->failure)
         group->failure = why;
     atomic_store_explicit(&group->stopped, 1, memory_order_release);
-    green_chan_close(group->stop_chan);
+    green_chan_close(group->stop_chan); /* first: who waits on it returns */
+    for (struct task *task = group->runs; task; task = task->next)
+        green_cancel(task->thread);
     green_cond_broadcast(&group->changed); /* its deadline means nothing any more */
 }
 
@@ -115,6 +120,25 @@ static void stop_if_late(struct green_group *group)
 {
     if (!is_stopped(group) && is_late(group))
         stop_branch(group, ETIMEDOUT, ETIMEDOUT);
+}
+
+static void runs_add(struct green_group *group, struct task *task)
+{
+    task->prev = NULL;
+    task->next = group->runs;
+    if (group->runs)
+        group->runs->prev = task;
+    group->runs = task;
+}
+
+static void runs_remove(struct green_group *group, struct task *task)
+{
+    if (task->prev)
+        task->prev->next = task->next;
+    else
+        group->runs = task->next;
+    if (task->next)
+        task->next->prev = task->prev;
 }
 
 static void ended_append(struct green_group *group, struct task *task)
@@ -134,6 +158,7 @@ static void task_ended(void *arg)
     struct green_group *group = task->group;
 
     lock(group);
+    runs_remove(group, task);
     ended_append(group, task);
     if (task->failure && !is_stopped(group))
         stop_branch(group, task->failure, ECANCELED);
@@ -314,10 +339,23 @@ static int start(struct green_group *group, const green_attr_t *attr, struct tas
     int error = green_create(&task->thread, attr, run_task, task);
     if (error)
         return error;
+    runs_add(group, task);
     group->running++;
     group->left++;
     reap_gone(group);
     return 0;
+}
+
+/*
+ * Its tasks may use what lies on the stack of the thread that waits, and the mutex is held: no cancellation until then.
+ * The same for a thread that joins others while it spawns one.
+ */
+static int without_cancellation(void)
+{
+    int before;
+
+    green_setcancelstate(GREEN_CANCEL_DISABLE, &before);
+    return before;
 }
 
 int green_group_spawn(green_group_t *group, const green_attr_t *attr, int (*work)(void *), void *arg)
@@ -328,9 +366,11 @@ int green_group_spawn(green_group_t *group, const green_attr_t *attr, int (*work
     if (!task)
         return ENOMEM;
     *task = (struct task){.group = group, .work = work, .arg = arg};
+    const int before = without_cancellation();
     lock(group);
     int error = start(group, attr, task);
     unlock(group);
+    green_setcancelstate(before, NULL);
     if (error)
         free(task);
     return error;
@@ -379,11 +419,13 @@ int green_group_wait(green_group_t *group, int *failure)
         return ENOMEM;
     if (is_own_branch(group))
         return EDEADLK;
+    const int before = without_cancellation();
     lock(group);
     wait_for_all(group);
     if (failure)
         *failure = group->failure;
     unlock(group);
+    green_setcancelstate(before, NULL);
     return 0;
 }
 

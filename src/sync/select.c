@@ -8,6 +8,7 @@
  */
 #include <stdlib.h>
 
+#include "core/cancel.h"
 #include "core/signals.h"
 #include "sync/chan.h"
 
@@ -122,9 +123,12 @@ static void withdraw_all(const struct select *select)
 static int wait_once(struct thread *self, struct select *select, uint64_t deadline)
 {
     select->chosen = NULL;
+    cancel_point_only(self);
     park_prepare(self, deadline);
     enter_all(self, select);
     enum wake wake = park_on_several(self, unlock_all, select);
+    if (wake != WAKE_SIGNAL)
+        cancel_point_end(self);
     withdraw_all(select);
     if (wake == WAKE_READY)
         return 0;
@@ -153,8 +157,12 @@ static int select_until(struct select *select, uint64_t deadline)
 
     if (!self)
         return ENOMEM;
-    while ((error = select_once(self, select, deadline)) == EINTR)
-        signal_interlude(self);
+    if (unlikely(cancel_marked(self)) && deadline != AT_ONCE)
+        cancel_take_inside(self);
+    while ((error = select_once(self, select, deadline)) == EINTR) {
+        signal_interlude(self); /* where it is cancelled, too */
+        cancel_point_end(self);
+    }
     leave(self);
     return error;
 }

@@ -53,6 +53,7 @@ static int fail_with(void *arg)
 /* Until the group is stopped, which it notices by looking. */
 static int stay(void *arg)
 {
+    must(green_setcancelstate(GREEN_CANCEL_DISABLE, NULL) == 0);
     while (!green_group_stopped(NULL))
         green_yield();
     return succeed(arg);
@@ -61,6 +62,7 @@ static int stay(void *arg)
 /* The same by waiting. */
 static int stay_on_channel(void *arg)
 {
+    must(green_setcancelstate(GREEN_CANCEL_DISABLE, NULL) == 0);
     must(green_chan_recv(green_group_stop_chan(NULL), NULL) == EPIPE);
     must(green_group_stopped(NULL));
     return succeed(arg);
@@ -159,6 +161,71 @@ ON_BOTH(group, a_task_that_does_not_return_has_failed)
         cr_assert_eq(green_group_destroy(group), 0);
     }
     cr_assert_eq(stopped, 2);
+}
+
+/* One that knows nothing of groups is cancelled where it waits; what is on its stack is cleaned up. */
+static atomic_int cleaned;
+
+static void clean(void *arg)
+{
+    atomic_fetch_add((atomic_int *)arg, 1);
+}
+
+static int sleep_for_ever(void *arg)
+{
+    green_cleanup_push(clean, &cleaned);
+    for (;;)
+        green_sleep(1000);
+    green_cleanup_pop(0);
+    return arg != NULL;
+}
+
+static int receive_for_ever(void *arg)
+{
+    green_cleanup_push(clean, &cleaned);
+    for (;;)
+        must(green_chan_recv(arg, NULL) == 0);
+    green_cleanup_pop(0);
+    return 0;
+}
+
+static int select_for_ever(void *arg)
+{
+    struct green_case cases[20];
+    for (int i = 0; i < 20; i++)
+        cases[i] = (struct green_case){arg, GREEN_RECV, NULL, 0};
+    green_cleanup_push(clean, &cleaned);
+    for (;;)
+        must(green_select(cases, 20, NULL) >= 0);
+    green_cleanup_pop(0);
+    return 0;
+}
+
+ON_BOTH(group, stopping_cancels_who_waits)
+{
+    green_attr_t attr;
+    green_chan_t *chan;
+    green_attr_init(&attr);
+    for (int scope = GREEN_SCOPE_PROCESS; scope <= GREEN_SCOPE_SYSTEM; scope++) {
+        green_group_t *group = make(NULL);
+        green_attr_setscope(&attr, scope);
+        atomic_store(&cleaned, 0);
+        must(green_chan_create(&chan, 0, 0) == 0);
+        for (int i = 0; i < 4; i++) {
+            must(green_group_spawn(group, &attr, sleep_for_ever, NULL) == 0);
+            must(green_group_spawn(group, &attr, receive_for_ever, chan) == 0);
+            must(green_group_spawn(group, &attr, select_for_ever, chan) == 0);
+        }
+        for (int i = 0; i < 100; i++)
+            must(green_chan_send(chan, NULL) == 0);
+        spawn_task(group, fail_with, (void *)3);
+        cr_assert_eq(wait_for_group(group), 3);
+        cr_assert_leq(cleaned, 12);
+        cr_assert_geq(cleaned, 1, "some had begun");
+        cr_assert_eq(green_chan_trysend(chan, NULL), EAGAIN);
+        cr_assert_eq(green_chan_destroy(chan), 0);
+        cr_assert_eq(green_group_destroy(group), 0);
+    }
 }
 
 /* Groups under groups. */
@@ -355,6 +422,7 @@ static int select_work(void *arg)
 {
     green_chan_t **chans = arg;
     long job;
+    must(green_setcancelstate(GREEN_CANCEL_DISABLE, NULL) == 0);
     for (;;) {
         struct green_case cases[] = {{chans[0], GREEN_RECV, &job, 0},
                                      {green_group_stop_chan(NULL), GREEN_RECV, NULL, 0}};
