@@ -454,6 +454,44 @@ ON_BOTH(chan, signals_race_with_senders)
     }
 }
 
+/* A receiver that is cancelled while somebody sends has the element, or the sender knows that nobody took it. */
+static atomic_long taken;
+
+static void *recv_until_cancelled(void *arg)
+{
+    for (;;) {
+        must(green_chan_recv(chan, NULL) == 0);
+        atomic_fetch_add(&taken, 1);
+    }
+    return arg;
+}
+
+ON_BOTH(chan, a_cancelled_receiver_loses_nothing)
+{
+    long sent = 0;
+    for (int round = 0; round < 1000; round++) {
+        green_attr_t attr;
+        green_t receiver;
+        chan = make(0, round % 3 == 0);
+        must(green_attr_init(&attr) == 0);
+        must(green_attr_setscope(&attr, round % 8 ? GREEN_SCOPE_PROCESS : GREEN_SCOPE_SYSTEM) == 0);
+        must(green_create(&receiver, &attr, recv_until_cancelled, NULL) == 0);
+        for (int i = 0; i < 3; i++) {
+            must(green_chan_send(chan, NULL) == 0);
+            sent++;
+        }
+        if (round % 2)
+            green_yield();
+        must(green_cancel(receiver) == 0);
+        for (int i = 0; i < 3; i++)
+            sent += green_chan_trysend(chan, NULL) == 0;
+        cr_assert_eq(join_result(receiver), GREEN_CANCELED);
+        sent -= (long)green_chan_len(chan);
+        cr_assert_eq(sent, atomic_load(&taken));
+        cr_assert_eq(green_chan_destroy(chan), 0);
+    }
+}
+
 /* Every element arrives once: sums and counts of what was sent and received, by whichever form. */
 static atomic_llong sent_sum, sent_count, recv_sum, recv_count;
 
