@@ -45,8 +45,7 @@ static bool watching(void)
     return atomic_load_explicit(&switch_watch, memory_order_relaxed) & WATCH_CPU_TIME;
 }
 
-/* The kernel's clock of a kernel thread: 0 when that has ended. */
-static uint64_t kernel_time(int tid)
+uint64_t kernel_time(int tid)
 {
     struct timespec time = {0, 0};
 

@@ -28,6 +28,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "core/cpu_time.h"
 #include "core/hold.h"
 #include "core/runq.h"
 #include "core/tick.h"
@@ -149,12 +150,9 @@ int policy_attributes(const green_attr_t *attr)
  */
 static uint64_t used(struct worker *worker)
 {
-    struct timespec time;
-
     if (!policy->ran)
         return 0;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    uint64_t now = (uint64_t)time.tv_sec * NS_PER_SEC + (uint64_t)time.tv_nsec, before = worker->cpu_seen;
+    uint64_t now = kernel_time(worker->tid), before = worker->cpu_seen;
     worker->cpu_seen = now;
     return before ? now - before : 0;
 }
