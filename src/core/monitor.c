@@ -26,6 +26,7 @@
 
 #include "base/futex.h"
 #include "core/block.h"
+#include "core/cpu_time.h"
 #include "core/hold.h"
 #include "core/sched.h"
 #include "core/tick.h"
@@ -167,16 +168,6 @@ static bool retake(struct worker *worker, uint64_t since, uint64_t now)
     return false;
 }
 
-/* The CPU time of a kernel thread, by the clock that libc makes for pthread_getcpuclockid(); NEVER: there is none. */
-static uint64_t cpu_time(const struct worker *worker)
-{
-    struct timespec time;
-
-    if (clock_gettime((clockid_t)(~(unsigned)worker->tid << 3 | 6), &time) != 0)
-        return NEVER;
-    return (uint64_t)time.tv_sec * NS_PER_SEC + (uint64_t)time.tv_nsec;
-}
-
 /* Of the process's first kernel thread the kernel keeps the remains, which answer as if alive, but say what they are. */
 static bool is_first(const struct worker *worker)
 {
@@ -242,9 +233,9 @@ static bool may_be_remains(struct worker *worker, uint64_t used, uint64_t now)
  */
 static bool end_overdue(struct worker *worker, bool blocked, uint64_t now)
 {
-    uint64_t ticks = atomic_load_explicit(&worker->count.ticks, memory_order_relaxed), used = cpu_time(worker);
+    uint64_t ticks = atomic_load_explicit(&worker->count.ticks, memory_order_relaxed), used = kernel_time(worker->tid);
 
-    if (used == NEVER)
+    if (used == 0)
         return bury(worker);
     const bool watched = worker->round_seen && worker->round_seen + 1 == monitor.round &&
                          ticks == worker->ticks_seen;

@@ -167,7 +167,7 @@ int green_trace_stop(void)
     switch_observe(NULL);
     for (unsigned i = 0; i < procs; i++) {
         while (atomic_load(&rings[i].busy)) {
-            sched_yield(); /* the kernel's: the hook cannot be on this worker */
+            sched_yield(); /* the hook cannot be on this worker */
         }
     }
     trace_end_ns = now_ns();
