@@ -505,7 +505,7 @@ GREEN_API int green_sem_clockwait(green_sem_t *sem, clockid_t clock, const struc
 
 /*
  * Give one: the first waiter has it, or the value grows.  Does not block.  Signal handler: yes, whoever has set it, on a
- * thread that has called this library before.  In a critical section waiters are woken at its end.
+ * thread that has called this library before.
  * EOVERFLOW: the value is GREEN_SEM_VALUE_MAX.  Source: sem_post.
  */
 GREEN_API int green_sem_post(green_sem_t *sem);

@@ -99,6 +99,7 @@ static void bound_end(void *arg)
 
     self->ending = ENDING_DESTROYS;
     self->depth = 1; /* whatever sections it is in */
+    self->sections = 0;
     leave(self);
     once_abandon(self);
     tls_run_destructors();

@@ -147,7 +147,7 @@ void foreign_begin(struct foreign *foreign)
         signal_kernel_thread_begins(&foreign->worker);
     foreign->worker.tid = gettid();
     foreign->worker.kernel_tls = arch_thread_pointer();
-    thread->depth = 0;
+    thread->depth = thread->sections = 0;
     compiler_barrier(); /* the signal of setuid() may come as soon as it is known, and needs the block */
     self_thread = thread;
     enter();

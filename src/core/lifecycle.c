@@ -324,7 +324,7 @@ void thread_finish(void *result)
     struct thread *self = enter();
 
     self->ending = ENDING_DESTROYS;
-    self->depth = 0; /* whatever sections it is in */
+    self->depth = self->sections = 0; /* whatever it is in */
     once_abandon(self);
     tls_run_destructors();
     self = enter();

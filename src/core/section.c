@@ -15,15 +15,20 @@ void green_safepoint(void)
 
 void green_critical_enter(void)
 {
-    enter();
+    struct thread *self = enter();
+
+    if (self)
+        self->sections++;
 }
 
 void green_critical_leave(void)
 {
     struct thread *self = self_thread;
 
-    if (self && self->depth > 0)
-        leave(self);
+    if (!self || self->depth == 0)
+        return;
+    self->sections--;
+    leave(self);
 }
 
 void green_blocking_enter(void)

@@ -80,6 +80,7 @@ struct thread {
     struct arch_context context CACHE_ALIGNED; /* complete while nobody runs it */
     struct worker *worker;       /* set by the dispatcher before the switch, as is proc */
     int depth;                   /* own */
+    int sections;                /* own: of it, the program's critical sections */
     bool in_tick;                /* own: stands in the tick's handler */
     bool blocking;               /* own: between green_blocking_enter() and leave() */
     bool fresh_block;            /* own: has never run on its TLS block */

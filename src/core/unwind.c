@@ -155,7 +155,7 @@ void green_exit(void *result)
         cancel_point_end(self);
         self->ending = ENDING_UNWINDS;
         self->result = result;
-        self->depth = 0; /* whatever sections it is in */
+        self->depth = self->sections = 0; /* whatever it is in */
         unwind(self);
         finish(self); /* the unwinder has given up */
     }

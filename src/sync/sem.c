@@ -9,8 +9,8 @@
  * waiters locks are needed, which the code that the handler interrupted may hold; it does so at depth > 0 only.  Then
  * the post is noted, in the semaphore, and the semaphore, at the first one, in a list of the worker's; whoever leaves
  * the runtime on that worker delivers them.  A kernel thread that sleeps holds no lock (own_safe): there the handler
- * delivers at once. In a critical section of the program's a post waits for its end, too, as the one cannot be told
- * from the other. destroy waits for what is noted.
+ * delivers at once.  A critical section of the program's alone (depth == sections) holds no lock either.  destroy
+ * waits for what is noted.
  */
 #include <errno.h>
 #include <limits.h>
@@ -244,7 +244,7 @@ void sem_deliver_posts(struct worker *worker)
     }
 }
 
-/* At depth > 0: a handler has interrupted the runtime, a sleeper, or a critical section; or that is where we are. */
+/* A handler has interrupted the runtime, or a sleeper. */
 static void post_inside(struct thread *self, green_sem_t *sem)
 {
     struct worker *worker = self->worker;
@@ -264,7 +264,7 @@ static int post_to_waiters(green_sem_t *sem)
 {
     struct thread *self = self_thread;
 
-    if (self && self->depth > 0) {
+    if (self && self->depth > self->sections) {
         post_inside(self, sem);
         return 0;
     }

@@ -259,7 +259,7 @@ ON_BOTH(sem, posts_from_a_handler_where_a_worker_sleeps)
     must(timer_delete(timer) == 0);
 }
 
-/* In a critical section the waiter is woken at its end. */
+/* In a critical section of its own the caller is not inside the library. */
 static atomic_bool has_mail;
 
 static void *wait_for_mail(void *arg)
