@@ -97,24 +97,20 @@ void signal_frame_dress(struct worker *worker, ucontext_t *frame)
     memcpy(&frame->uc_sigmask, &mask, sizeof mask);
 }
 
-/*
- * Where all is blocked, perhaps for want of room, who opens that sees to this as well.  It may come to that at any
- * time until all is blocked by us.
- */
 void signal_open_here(struct worker *worker)
 {
     const uint64_t stale = closed_on(worker) & ~atomic_load(&signal_closed);
-    sigset_t mask;
+    sigset_t set;
 
     if (!stale)
         return;
-    pthread_sigmask(SIG_SETMASK, preempt_closed_mask(), &mask);
-    if (worker->tick_blocked) {
+    if (worker->tick_blocked) { /* all is blocked here, perhaps for want of room: who opens that sees to this */
         worker->tick_pending = true;
         return;
     }
-    signal_set(&mask, signal_kernel_mask(worker, signal_bits(&mask) & ~stale & ~closed_on(worker)));
-    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    set_closed_on(worker, closed_on(worker) & ~stale);
+    signal_set(&set, stale);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 uint64_t signal_mask_more(const struct worker *worker)
