@@ -308,21 +308,6 @@ static void wait_for_idle(struct thread *self)
     atomic_fetch_sub(&idle_wanted, 1);
 }
 
-/*
- * A handler that the kernel calls, of a signal that the library does not handle, interrupts a thread that is blocked
- * and posts a semaphore: it goes on elsewhere, and what it blocks is to be blocked there.  The worker it leaves is
- * opened by who runs there next.
- */
-static void move(struct thread *self)
-{
-    const uint64_t more = self->in_tick ? 0 : signal_mask_more(self->worker); /* else all is blocked, here and there */
-
-    self->worker->tick_blocked = true;
-    switch_to(self, &self->worker->own, after_revoked, NULL);
-    if (unlikely(more))
-        signal_mask_add(more);
-}
-
 /* Back from the kernel, or on the way: at depth 1, perhaps without a processor. */
 void hold_regain(struct thread *self)
 {
@@ -339,7 +324,8 @@ void hold_regain(struct thread *self)
     if (on_worker_altstack(worker, (uintptr_t)__builtin_frame_address(0))) {
         wait_for_idle(self);
     } else if (!regain(self)) {
-        move(self);
+        self->worker->tick_blocked = true; /* in a handler of the program's it may be, and whatever else it blocks */
+        switch_to(self, &self->worker->own, after_revoked, NULL);
     } else if (activation_pending()) {
         worker->tick_pending = true; /* whose judgement tells them */
     }

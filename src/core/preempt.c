@@ -33,16 +33,11 @@ static sigset_t open_mask;
 /* And within a handler of ours. */
 static sigset_t closed_mask;
 
-/*
- * At a safe point within a handler that the kernel calls, of a signal that the library does not handle, what that one
- * blocks goes with the thread, as it does in the frame of a tick.
- */
 void preempt_take_ticks(struct thread *self)
 {
     while (self->worker->tick_pending && self->depth == 0) {
         self->depth++;
         hold_processor(self);
-        const uint64_t more = self->worker->tick_blocked ? 0 : signal_mask_more(self->worker);
         slice_judge(self);
         if (unlikely(signal_held(self->worker)))
             signal_route_held(self->worker);
@@ -50,8 +45,6 @@ void preempt_take_ticks(struct thread *self)
             tick_unblock(self->worker);
         else if (unlikely(signal_closed_stale(self->worker)))
             signal_open_here(self->worker);
-        if (unlikely(more))
-            signal_mask_add(more);
         compiler_barrier();
         self->depth--;
         compiler_barrier();

@@ -52,10 +52,6 @@ void signal_open_here(struct worker *worker);
 /* A bound thread's kernel thread begins, unknown yet. */
 void signal_kernel_thread_begins(struct worker *worker);
 
-/* What a worker's kernel thread blocks beyond what it has between threads; and to block that on another one's. */
-uint64_t signal_mask_more(const struct worker *worker);
-void signal_mask_add(uint64_t bits);
-
 extern _Atomic uint64_t signal_closed;
 static inline bool signal_closed_stale(const struct worker *worker)
 {

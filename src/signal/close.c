@@ -20,12 +20,7 @@
  * A bound or foreign thread opens when it changes its mask.
  *
  * A preempted thread may go on elsewhere, so no frame of ours may carry one worker's mask to another: at the start of
- * a handler the frame is stripped of what was closed there, and at its end is given what is closed where it ends.  Of
- * a worker's mask, not of a foreign thread's, all that was ever closed is ours: the frame of a handler that the kernel
- * calls, for a signal which the library does not handle, is not dressed, and may bring what is open again by now.  What
- * else such a handler blocks stays in the frame when it is preempted, and goes with it (hold.c) when it has to leave a
- * worker without a processor.  To block what is handled here, kernel masks never served: its handlers run at safe
- * points.
+ * a handler the frame is stripped of what was closed there, and at its end is given what is closed where it ends.
  *
  * The tick's signal is never closed, and nothing is under Valgrind, which takes no mask from a frame: such a signal
  * stays pending in the library.
@@ -42,7 +37,6 @@
 #include "signal/signal.h"
 
 _Atomic uint64_t signal_closed;
-static _Atomic uint64_t ever_closed;
 
 static uint64_t closed_on(const struct worker *worker)
 {
@@ -74,25 +68,16 @@ static uint64_t frame_mask(const ucontext_t *frame)
     return bits;
 }
 
-static uint64_t ours_in_mask(const struct worker *worker)
-{
-    const bool any = worker->own.kind == THREAD_WORKER && !worker->mask_handed;
-
-    return closed_on(worker) | (any ? atomic_load_explicit(&ever_closed, memory_order_relaxed) : 0);
-}
-
 void signal_frame_strip(const struct worker *worker, ucontext_t *frame)
 {
-    const uint64_t base = frame_mask(frame) & ~ours_in_mask(worker);
+    const uint64_t base = frame_mask(frame) & ~closed_on(worker);
 
     memcpy(&frame->uc_sigmask, &base, sizeof base);
 }
 
 void signal_frame_dress(struct worker *worker, ucontext_t *frame)
 {
-    if (worker->tick_blocked) /* all is to be blocked, for want of room */
-        return;
-    const uint64_t mask = signal_kernel_mask(worker, frame_mask(frame) & ~ours_in_mask(worker));
+    const uint64_t mask = signal_kernel_mask(worker, frame_mask(frame) & ~closed_on(worker));
 
     memcpy(&frame->uc_sigmask, &mask, sizeof mask);
 }
@@ -111,31 +96,6 @@ void signal_open_here(struct worker *worker)
     set_closed_on(worker, closed_on(worker) & ~stale);
     signal_set(&set, stale);
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-}
-
-uint64_t signal_mask_more(const struct worker *worker)
-{
-    sigset_t mask;
-
-    if (worker->own.kind != THREAD_WORKER) /* its thread stays on it */
-        return 0;
-    pthread_sigmask(SIG_SETMASK, NULL, &mask);
-    return signal_bits(&mask) & ~signal_bits(preempt_open_mask()) & ~ours_in_mask(worker);
-}
-
-void signal_mask_add(uint64_t bits)
-{
-    sigset_t set;
-
-    signal_set(&set, bits);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-}
-
-void signal_close(int number)
-{
-    atomic_fetch_or(&ever_closed, signal_bit(number));
-    atomic_fetch_or(&signal_closed, signal_bit(number));
-    signal_count(SIGNALS_CLOSED);
 }
 
 bool signal_closable(int number)

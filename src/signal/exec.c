@@ -59,7 +59,6 @@ static void hand_mask(struct handed *handed)
         return;
     }
     enter();
-    self->worker->mask_handed = true;
     const uint64_t closed = atomic_exchange(&self->worker->closed, 0);
     pthread_sigmask(SIG_SETMASK, &mask, &handed->mask);
     atomic_store(&self->worker->closed, 0);
@@ -76,10 +75,8 @@ static void take_back_mask(const struct handed *handed)
     if (handed->entered)
         signal_set(&mask, signal_kernel_mask(self->worker, signal_bits(&mask)));
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
-    if (handed->entered) {
-        self->worker->mask_handed = false;
+    if (handed->entered)
         leave(self);
-    }
 }
 
 static void hand_over(struct handed *handed)

@@ -223,8 +223,10 @@ static struct thread *choose_for(struct thread *self, uint64_t bit)
 /* Before the second look for an open thread. */
 static void close_number(int number)
 {
-    if (signal_closable(number) && !(atomic_load(&signal_closed) & signal_bit(number)))
-        signal_close(number);
+    if (!signal_closable(number) || atomic_load(&signal_closed) & signal_bit(number))
+        return;
+    atomic_fetch_or(&signal_closed, signal_bit(number));
+    signal_count(SIGNALS_CLOSED);
 }
 
 /*

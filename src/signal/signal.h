@@ -152,7 +152,6 @@ void signal_fill_info(siginfo_t *info, int number, int code);
 
 /* close.c; all under the lock. */
 bool signal_closable(int number);
-void signal_close(int number);
 /* Nobody is open, and its bit in signal_closed is set: what is pending for the process goes to the kernel. */
 void signal_give_to_kernel(struct thread *self, int number, bool from_kernel);
 bool signal_queue_to_process(const siginfo_t *info);

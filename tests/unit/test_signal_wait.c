@@ -5,7 +5,6 @@
 #include "signals.h"
 
 #include <pthread.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -350,50 +349,6 @@ ON_BOTH(signal_wait, blocking_call_fails_with_eintr)
     blocked_in_the_kernel(0, EINTR);
 }
 #endif
-
-static green_sem_t posted;
-static atomic_int sleeper, held_on;
-
-/* Called by the kernel, the library does not know the signal; posting, the thread may have to change its worker. */
-static void posts(int number)
-{
-    sigset_t mask;
-    must(green_sem_post(&posted) == 0);
-    must(pthread_sigmask(SIG_BLOCK, NULL, &mask) == 0);
-    must(sigismember(&mask, number) && sigismember(&mask, SIGUSR1));
-    must(!sigismember(&mask, SIGALRM));
-    atomic_store(&held_on, gettid());
-}
-
-static void *reads_with_tid(void *arg)
-{
-    char byte;
-    sigset_t mask;
-    atomic_store(&sleeper, gettid());
-    must(read(ends[0], &byte, 1) == 1);
-    must(pthread_sigmask(SIG_BLOCK, NULL, &mask) == 0);
-    must(!sigismember(&mask, SIGUSR2) && !sigismember(&mask, SIGUSR1));
-    return arg;
-}
-
-ON_BOTH(signal_wait, handler_of_the_kernel_s_keeps_its_mask)
-{
-    struct sigaction action = {.sa_handler = posts, .sa_flags = SA_RESTART, .sa_mask = set_of(SIGUSR1)};
-    must(pipe(ends) == 0 && green_sem_init(&posted, 0, 0) == 0);
-    must(sigaction(SIGUSR2, &action, NULL) == 0);
-    start_hogs(3);
-    uint64_t before = stats_now().retakes;
-    green_t thread = spawn(reads_with_tid, NULL);
-    wait_for(atomic_load(&sleeper) != 0);
-    if (strcmp(green_monitor_source(), "off") != 0)
-        wait_for(stats_now().retakes > before);
-    must(tgkill(getpid(), atomic_load(&sleeper), SIGUSR2) == 0);
-    must(green_sem_wait(&posted) == 0);
-    wait_for(atomic_load(&held_on) != 0);
-    must(write(ends[1], "x", 1) == 1);
-    join_result(thread);
-    stop_hogs();
-}
 
 ON_BOTH(signal_wait, blocking_call_is_restarted)
 {
