@@ -7,8 +7,7 @@
  *     sent = handled + waited for + coalesced + discarded + pending
  *
  * to the last one, by the counts of the programs' handlers and waits, and by the library's.  Only real-time signals
- * go by the kernel, as it does not say how many standard ones it has coalesced.  Now and then all threads close their
- * masks for a while, so that nobody is open to what comes.
+ * go by the kernel, as it does not say how many standard ones it has coalesced.
  */
 #include "common.h"
 
@@ -29,7 +28,7 @@ enum { SLOTS = 16, SENDERS = 4, STANDARD = 4, REAL_TIME = 4, KINDS = STANDARD + 
 static struct stress stress;
 static _Atomic green_t slots[SLOTS];
 static atomic_ulong sent, handled, waited, interrupted;
-static atomic_bool over, senders_over, closing;
+static atomic_bool over, senders_over;
 static green_mutex_t mutex = GREEN_MUTEX_INITIALIZER;
 static green_cond_t cond = GREEN_COND_INITIALIZER;
 static green_sem_t sem;
@@ -203,22 +202,10 @@ static void compute(uint64_t *random)
         work--;
 }
 
-static void close_mask(void)
-{
-    sigset_t set;
-
-    sigemptyset(&set);
-    for (unsigned kind = 0; kind < KINDS; kind++)
-        sigaddset(&set, number_of(kind));
-    CHECK(green_sigmask(SIG_BLOCK, &set, NULL) == 0);
-}
-
 static void do_something(uint64_t *random)
 {
     sigset_t set = random_set(random);
 
-    if (atomic_load(&closing))
-        close_mask();
     switch (stress_random(random) % 11) {
     case 0:
         wait_for_signal(random);
@@ -249,8 +236,6 @@ static void do_something(uint64_t *random)
             fault(random);
         break;
     default:
-        if (atomic_load(&closing))
-            break;
         CHECK(green_sigmask((int)(stress_random(random) % 3), &set, NULL) == 0);
         break;
     }
@@ -363,9 +348,6 @@ static void balance(void)
            (unsigned long long)stats.signals_here, (unsigned long long)stats.signals_woken,
            (unsigned long long)stats.signals_directed, (unsigned long long)stats.signals_held,
            atomic_load(&interrupted));
-    printf("signals: closed %llu, opened %llu, given back to the kernel %llu\n",
-           (unsigned long long)stats.signals_closed, (unsigned long long)stats.signals_opened,
-           (unsigned long long)stats.signals_returned);
     CHECK(sum == atomic_load(&sent));
     CHECK(stats.signals_handled == atomic_load(&handled) && stats.signals_waited == atomic_load(&waited));
 }
@@ -388,11 +370,8 @@ int main(int argc, char **argv)
     for (uintptr_t i = 0; i < SENDERS; i++) /* they inherit that */
         CHECK(green_create(&senders[i], NULL, send, (void *)i) == 0);
     CHECK(pthread_create(&kernel_thread, NULL, foreign, NULL) == 0);
-    while (stress_goes_on()) {
+    while (stress_goes_on())
         green_usleep(10000);
-        atomic_store(&closing, !atomic_load(&closing));
-    }
-    atomic_store(&closing, false);
     atomic_store(&senders_over, true);
     for (unsigned i = 0; i < SENDERS; i++)
         CHECK(green_join(senders[i], NULL) == 0);
