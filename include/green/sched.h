@@ -151,15 +151,12 @@ struct green_stats {
     uint64_t signals_here;     /* signals taken by the thread that they interrupted, or that sent them to itself */
     uint64_t signals_woken;    /* for which a ready or parked thread was made to run its handler */
     uint64_t signals_directed; /* for which a thread on another worker was interrupted */
-    uint64_t signals_held;     /* kept for the process, as nobody was open; by the kernel, but the tick's signal */
+    uint64_t signals_held;     /* kept for the process, as nobody was open */
     uint64_t signals_handled;  /* handlers started */
     uint64_t signals_waited;   /* taken by green_sigwait and its kin */
     uint64_t signals_coalesced; /* not sent, as one of the number was pending */
     uint64_t signals_discarded; /* ignored, or pending for a thread that has ended */
-    uint64_t signals_pending;  /* now, but for those that the kernel keeps */
-    uint64_t signals_closed;   /* how often the kernel's masks were closed to a signal, as nobody was open */
-    uint64_t signals_opened;   /* and how often a thread opened what was closed */
-    uint64_t signals_returned; /* given back to the kernel: once for each kernel thread that it had offered it to */
+    uint64_t signals_pending;  /* now */
     uint64_t reserved[8];
 };
 

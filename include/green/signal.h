@@ -7,9 +7,8 @@
  * or waited for by a green thread, is handled by the library from then on, and libc's own sigaction() and signal() for
  * that signal mean the same table.  What is sent by kill(), by alarm(), by timers or by other processes finds a thread
  * that does not block it: one that waits for it (green_sigwait) first, then one in green_sigsuspend, then the one that
- * runs where it arrives, then one that is ready or parked, then one that runs elsewhere.  When all block it, the kernel
- * keeps it pending for the process, so that a signalfd, sigwait() in a kernel thread that the library does not know, or
- * an executed program may have it; the first thread that opens its mask, otherwise.
+ * runs where it arrives, then one that is ready or parked, then one that runs elsewhere.  When all block it, it stays
+ * pending for the process.
  *
  * Handlers run on the thread's own stack, or on its alternate one, and may be preempted.  They may call what is marked
  * so.  A parked thread is woken for its handler: green_sem_wait and its kin then fail with EINTR, unless the action
@@ -18,8 +17,8 @@
  *
  * What differs from POSIX threads.  pthread_sigmask() and sigprocmask() still change the kernel's mask of the worker
  * and are to be avoided.  SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP and SIGSYS are blocked against green_kill and its
- * kin only.  Real-time signals that come from the kernel while several workers run may change places; those sent by
- * green_sigqueue() do not, unless the kernel keeps them meanwhile.
+ * kin only.  An executed program inherits the mask, but nothing that is pending.  Real-time signals that come from the
+ * kernel while several workers run may change places; those sent by green_sigqueue() do not.
  *
  * Conventions as in <green.h>.
  */

@@ -142,9 +142,6 @@ void foreign_begin(struct foreign *foreign)
 {
     struct thread *thread = foreign->thread;
 
-    atomic_store(&foreign->worker.closed, 0);
-    if (foreign->thread->bound)
-        signal_kernel_thread_begins(&foreign->worker);
     foreign->worker.tid = gettid();
     foreign->worker.kernel_tls = arch_thread_pointer();
     thread->depth = thread->sections = 0;

@@ -39,7 +39,6 @@
 #include "core/policy.h"
 #include "core/runq.h"
 #include "core/sched.h"
-#include "core/signals.h"
 #include "core/switch.h"
 #include "core/tick.h"
 
@@ -329,8 +328,6 @@ void hold_regain(struct thread *self)
     } else if (activation_pending()) {
         worker->tick_pending = true; /* whose judgement tells them */
     }
-    if (unlikely(signal_closed_stale(self->worker)))
-        self->worker->tick_pending = true; /* others have opened what was closed here: see signal/close.c */
     monitor_expect();
     errno = saved_errno;
 }

@@ -43,8 +43,6 @@ void preempt_take_ticks(struct thread *self)
             signal_route_held(self->worker);
         if (self->worker->tick_blocked)
             tick_unblock(self->worker);
-        else if (unlikely(signal_closed_stale(self->worker)))
-            signal_open_here(self->worker);
         compiler_barrier();
         self->depth--;
         compiler_barrier();
@@ -98,14 +96,13 @@ static void postpone(struct thread *self)
  * The end of a handler that interrupted a thread at depth 0, the tick noted if one came.  The thread may come back on
  * another worker, where signals may be open.  They are closed again, as its sigreturn gives the kernel thread that
  * worker's alternate stack, and it must not be preempted once more before.  The sigreturn opens them, so the worker is
- * said to be open before the depth is 0.  What stays closed is that worker's, too.
+ * said to be open before the depth is 0.
  */
 void preempt_handler_end(struct thread *self, ucontext_t *ucontext)
 {
     const bool nested = self->in_tick;
 
     do {
-        signal_frame_strip(self->worker, ucontext);
         self->worker->tick_blocked = true; /* at the start by the kernel, then by us */
         self->depth++;
         self->in_tick = true;
@@ -122,7 +119,6 @@ void preempt_handler_end(struct thread *self, ucontext_t *ucontext)
         self->worker->tick_blocked = false;
         if (self->kind != THREAD_FOREIGN)
             ucontext->uc_stack = self->worker->altstack;
-        signal_frame_dress(self->worker, ucontext);
         compiler_barrier();
         self->depth--;
         compiler_barrier();
@@ -145,7 +141,6 @@ static void on_tick(int signal, siginfo_t *info, void *ucontext)
     if (self->depth > 0) {
         count_up(&self->worker->count.deferred);
         self->worker->tick_pending = true;
-        signal_frame_dress(self->worker, ucontext);
         return;
     }
     int saved_errno = errno;
@@ -156,7 +151,6 @@ static void on_tick(int signal, siginfo_t *info, void *ucontext)
         preempt_handler_end(self, ucontext);
     } else if (self->kind != THREAD_FOREIGN) {
         postpone(self);
-        signal_frame_dress(self->worker, ucontext);
     }
     errno = saved_errno;
 }
@@ -165,14 +159,8 @@ void tick_unblock(struct worker *worker)
 {
     const bool foreign = self_thread->kind == THREAD_FOREIGN; /* whose mask is its own */
 
-    sigset_t mask = foreign ? worker->mask_before : open_mask;
-    uint64_t bits; /* the first word is all that the kernel has */
-
-    memcpy(&bits, &mask, sizeof bits);
-    bits = signal_kernel_mask(worker, bits);
-    memcpy(&mask, &bits, sizeof bits);
     worker->tick_blocked = false;
-    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    pthread_sigmask(SIG_SETMASK, foreign ? &worker->mask_before : &open_mask, NULL);
 }
 
 const sigset_t *preempt_open_mask(void)

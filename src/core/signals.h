@@ -38,27 +38,6 @@ void signal_default(int signal);
 /* The kernel's handler for a signal that is no tick. */
 void signal_from_kernel(int signal, siginfo_t *info, void *ucontext);
 
-/*
- * Of a kernel thread's mask the part that is there as no thread is open: see signal/close.c.  A handler's frame is
- * stripped of it first of all, and dressed last of all, on the worker where the handler ends; signals are blocked.
- */
-void signal_frame_strip(const struct worker *worker, ucontext_t *frame);
-void signal_frame_dress(struct worker *worker, ucontext_t *frame);
-/* That part put to a mask, which is to be the kernel thread's next; signals are blocked. */
-uint64_t signal_kernel_mask(struct worker *worker, uint64_t base);
-/* Open what others have opened, on one's own kernel thread; at depth > 0. */
-void signal_open_here(struct worker *worker);
-
-/* A bound thread's kernel thread begins, unknown yet. */
-void signal_kernel_thread_begins(struct worker *worker);
-
-extern _Atomic uint64_t signal_closed;
-static inline bool signal_closed_stale(const struct worker *worker)
-{
-    return atomic_load_explicit(&worker->closed, memory_order_relaxed) &
-           ~atomic_load_explicit(&signal_closed, memory_order_relaxed);
-}
-
 /* Route what was held on the worker, and deliver what was posted.  At depth > 0, with no lock held. */
 void signal_route_held(struct worker *worker);
 

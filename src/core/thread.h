@@ -256,7 +256,6 @@ struct worker {
     green_sem_t *_Atomic posts;  /* posted at depth > 0; linked, the last first; see sem.c */
     siginfo_t held[HELD_SIGNALS];
     sigset_t mask_before;        /* of a kernel thread whose `held` was full */
-    _Atomic uint64_t closed;     /* signals that the kernel blocks here, as nobody is open; own: see signal/close.c */
     bool own_safe;               /* its own context holds no lock: the program's handlers may run on it */
     bool spinning;               /* counted as looking for work */
     int tid;

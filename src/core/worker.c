@@ -214,8 +214,6 @@ static void sleep_until(struct worker *worker, uint64_t deadline)
     signal_route_held(worker); /* before there are more than it can hold */
     if (worker->tick_blocked)
         tick_unblock(worker);
-    else if (signal_closed_stale(worker))
-        signal_open_here(worker);
     own_safe_begin(worker);
     while (atomic_load(&worker->wake) == 0 && (deadline == NEVER || clock_now() < deadline))
         futex_wait(&worker->wake, 0, deadline);

@@ -95,7 +95,6 @@ static struct worker *worker_again(void)
     atomic_store(&worker->ending, false);
     worker->account.of = NULL;
     atomic_store(&worker->wake, 0);
-    atomic_store(&worker->closed, 0);
     worker->cpu_seen = 0;
     worker->tick_blocked = worker->tick_pending = false; /* signals that it still holds are routed when it sleeps */
     return worker;

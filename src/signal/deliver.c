@@ -51,8 +51,7 @@ static void hold(struct worker *worker, const siginfo_t *info, ucontext_t *inter
     worker->held_end++;
     if (worker->held_end - worker->held_first < HELD_SIGNALS)
         return;
-    signal_set(&worker->mask_before, context_mask(interrupted) & ~atomic_load(&worker->closed));
-    atomic_store(&worker->closed, 0); /* no part of this mask goes before all of it */
+    signal_set(&worker->mask_before, context_mask(interrupted));
     set_context_mask(interrupted, signal_bits(preempt_closed_mask()));
     worker->tick_blocked = true;
 }
@@ -84,18 +83,14 @@ void signal_route_held(struct worker *worker)
     }
 }
 
-/*
- * A kernel thread that has never called us.  What is for the process is for a worker to route; when that has found
- * nobody who is open, the kernel offers it here as well, to one who is.
- */
+/* A kernel thread that has never called us.  What is for the process is for a worker to route. */
 static void on_unknown_thread(int number, siginfo_t *info, ucontext_t *interrupted)
 {
     struct sigaction action = signal_action(number);
     const struct worker *worker = workers_all();
     sigset_t mask, before;
 
-    if (!is_directed(info) && worker && !(atomic_load(&signal_closed) & signal_bit(number)) &&
-        syscall(SYS_rt_tgsigqueueinfo, getpid(), worker->tid, number, info) == 0)
+    if (!is_directed(info) && worker && syscall(SYS_rt_tgsigqueueinfo, getpid(), worker->tid, number, info) == 0)
         return;
     if (action.sa_handler == SIG_IGN)
         return;
@@ -103,7 +98,6 @@ static void on_unknown_thread(int number, siginfo_t *info, ucontext_t *interrupt
         signal_default(number);
         return;
     }
-    signal_count(SIGNALS_HANDLED);
     signal_set(&mask, context_mask(interrupted) | signal_bits(&action.sa_mask) | signal_bit(number));
     pthread_sigmask(SIG_SETMASK, &mask, &before);
     if (action.sa_flags & SA_SIGINFO)
@@ -152,8 +146,6 @@ void signal_from_kernel(int number, siginfo_t *info, void *context)
         on_sleeper(self, info);
     else
         hold(self->worker, info, context);
-    if (self)
-        signal_frame_dress(self->worker, context);
     errno = saved_errno;
 }
 
@@ -187,7 +179,7 @@ static void close_mask(struct thread *self, struct delivery *delivery)
         signal_reset_action(number);
     delivery->mask = signal_mask(self);
     atomic_store_explicit(&self->sigmask, delivery->mask | closed, memory_order_relaxed);
-    signal_route_again(self, closed & ~delivery->mask, true);
+    signal_route_again(self, closed & ~delivery->mask);
 }
 
 /* The next signal that the thread is to handle, its mask closed for the handler.  False: there is none. */
@@ -196,8 +188,6 @@ static bool take_next(struct thread *self, struct delivery *delivery)
     bool found;
 
     enter();
-    if (unlikely(signal_is_kept(self)))
-        signal_open_own(self);
     signals_lock();
     do {
         found = pending_take_for(self, ~signal_mask(self), &delivery->info);
@@ -266,12 +256,7 @@ void signal_run(struct thread *self, ucontext_t *interrupted)
     struct delivery delivery;
     ucontext_t here;
 
-    for (;;) {
-        if (!take_next(self, &delivery)) {
-            if (signal_marked(self)) /* again, by what came last */
-                continue;
-            return;
-        }
+    while (take_next(self, &delivery)) {
         if (!interrupted && delivery.action.sa_flags & SA_SIGINFO)
             getcontext(&here);
         run_handler(self, &delivery, interrupted ? interrupted : &here);
@@ -282,7 +267,7 @@ void signal_run_in_handler(struct thread *self, ucontext_t *interrupted)
 {
     sigset_t mask;
 
-    signal_set(&mask, signal_kernel_mask(self->worker, context_mask(interrupted)));
+    signal_set(&mask, context_mask(interrupted));
     self->in_tick = false;
     self->worker->tick_blocked = false;
     pthread_sigmask(SIG_SETMASK, &mask, NULL);

@@ -1,17 +1,15 @@
 /*
  * Handing the caller's mask, and an ignored tick's signal, to the program that is executed.
  *
- * The kernel passes its own mask, dispositions and pending signals on; of these the mask is open here whatever the
- * thread blocks, what is pending for the thread alone is so in the library, and the tick's signal has a handler even
- * when the program ignores it.  So all are set just before, and set back when exec fails.  In the child of a vfork()
- * nothing in memory changes, as that is its parent's, and nothing is pending.
+ * The kernel passes its own mask and dispositions on; of these the mask is open here whatever the thread blocks, and
+ * the tick's signal has a handler even when the program ignores it.  So both are set just before, and set back when
+ * exec fails.  Nothing in memory changes: the caller may be the child of a vfork().
  */
 #include <errno.h>
 #include <pthread.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "mem/interpose.h"
@@ -21,62 +19,21 @@ enum { ARGUMENTS_MAX = 4096 };
 
 struct handed {
     bool changed;
-    bool entered;
     bool ignored;
     sigset_t mask;
     struct sigaction tick;
 };
 
-/* What is pending in the library and blocked is sent by the kernel, which keeps it.  When exec fails it comes back. */
-static void hand_pending(struct thread *self)
-{
-    siginfo_t info;
-
-    signals_lock();
-    while (pending_take(pending_of(self), signal_mask(self), &info))
-        syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), info.si_signo, &info);
-    while (pending_take(pending_of_process(), signal_mask(self), &info))
-        signal_queue_to_process(&info);
-    signals_unlock();
-}
-
-/*
- * From here on the thread stays on this kernel thread, which has its mask, whatever others open meanwhile: nothing is
- * closed for it.
- */
 static void hand_mask(struct handed *handed)
 {
-    struct thread *self = self_thread;
+    const struct thread *self = self_thread;
     sigset_t mask;
 
     handed->changed = self != NULL;
     if (!self)
         return;
     signal_set(&mask, signal_mask(self));
-    handed->entered = self->worker->tid == gettid(); /* else in the child of a vfork() */
-    if (!handed->entered) {
-        pthread_sigmask(SIG_SETMASK, &mask, &handed->mask);
-        return;
-    }
-    enter();
-    const uint64_t closed = atomic_exchange(&self->worker->closed, 0);
     pthread_sigmask(SIG_SETMASK, &mask, &handed->mask);
-    atomic_store(&self->worker->closed, 0);
-    signal_set(&handed->mask, signal_bits(&handed->mask) & ~closed);
-    signal_route_held(self->worker);
-    hand_pending(self);
-}
-
-static void take_back_mask(const struct handed *handed)
-{
-    struct thread *self = self_thread;
-    sigset_t mask = handed->mask;
-
-    if (handed->entered)
-        signal_set(&mask, signal_kernel_mask(self->worker, signal_bits(&mask)));
-    pthread_sigmask(SIG_SETMASK, &mask, NULL);
-    if (handed->entered)
-        leave(self);
 }
 
 static void hand_over(struct handed *handed)
@@ -94,18 +51,17 @@ static int take_back(const struct handed *handed, int result)
     if (handed->ignored)
         signal_kernel_action(settings.signal, &handed->tick, NULL);
     if (handed->changed)
-        take_back_mask(handed);
+        pthread_sigmask(SIG_SETMASK, &handed->mask, NULL);
     errno = saved_errno;
     return result;
 }
 
 GREEN_API int execve(const char *path, char *const argv[], char *const envp[])
 {
-    __typeof__(&execve) real = REAL(execve); /* at depth 0 */
     struct handed handed = {0};
 
     hand_over(&handed);
-    return take_back(&handed, real(path, argv, envp));
+    return take_back(&handed, REAL(execve)(path, argv, envp));
 }
 
 GREEN_API int execv(const char *path, char *const argv[])
@@ -115,11 +71,10 @@ GREEN_API int execv(const char *path, char *const argv[])
 
 GREEN_API int execvpe(const char *file, char *const argv[], char *const envp[])
 {
-    __typeof__(&execvpe) real = REAL(execvpe); /* at depth 0 */
     struct handed handed = {0};
 
     hand_over(&handed);
-    return take_back(&handed, real(file, argv, envp));
+    return take_back(&handed, REAL(execvpe)(file, argv, envp));
 }
 
 GREEN_API int execvp(const char *file, char *const argv[])
@@ -129,11 +84,10 @@ GREEN_API int execvp(const char *file, char *const argv[])
 
 GREEN_API int fexecve(int fd, char *const argv[], char *const envp[])
 {
-    __typeof__(&fexecve) real = REAL(fexecve); /* at depth 0 */
     struct handed handed = {0};
 
     hand_over(&handed);
-    return take_back(&handed, real(fd, argv, envp));
+    return take_back(&handed, REAL(fexecve)(fd, argv, envp));
 }
 
 /* The arguments of a call with `...`, as an array; what comes after the NULL is left in `list`. */
@@ -188,37 +142,20 @@ GREEN_API int execle(const char *path, const char *argument, ...)
 }
 
 /* The child starts with the kernel's mask of its parent, unless its attributes say otherwise. */
-static int spawn(int (*real)(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *,
-                             char *const *, char *const *),
-                 pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
-                 const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
-{
-    const struct thread *self = self_thread;
-    posix_spawnattr_t with_mask; /* a plain structure: what it points to stays the caller's */
-    sigset_t mask;
-    short flags = 0;
-
-    if (attr)
-        with_mask = *attr;
-    else
-        posix_spawnattr_init(&with_mask);
-    posix_spawnattr_getflags(&with_mask, &flags);
-    if (!self || flags & POSIX_SPAWN_SETSIGMASK)
-        return real(pid, path, actions, attr, argv, envp);
-    signal_set(&mask, signal_mask(self));
-    posix_spawnattr_setsigmask(&with_mask, &mask);
-    posix_spawnattr_setflags(&with_mask, (short)(flags | POSIX_SPAWN_SETSIGMASK));
-    return real(pid, path, actions, &with_mask, argv, envp);
-}
-
 GREEN_API int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
                           const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
 {
-    return spawn(REAL(posix_spawn), pid, path, actions, attr, argv, envp);
+    struct handed handed = {0};
+
+    hand_mask(&handed);
+    return take_back(&handed, REAL(posix_spawn)(pid, path, actions, attr, argv, envp));
 }
 
 GREEN_API int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
                            const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
 {
-    return spawn(REAL(posix_spawnp), pid, file, actions, attr, argv, envp);
+    struct handed handed = {0};
+
+    hand_mask(&handed);
+    return take_back(&handed, REAL(posix_spawnp)(pid, file, actions, attr, argv, envp));
 }

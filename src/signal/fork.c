@@ -5,7 +5,6 @@
 void signal_fork_reset(struct thread *survivor)
 {
     pending_fork_reset();
-    signal_close_fork_reset(survivor->worker);
     signal_waiters_fork_reset();
     signal_threads_fork_reset();
     for (uint32_t index = 0; index < table_count(); index++) {

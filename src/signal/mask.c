@@ -33,8 +33,7 @@ void signal_mask_changed(struct thread *self, uint64_t before)
 {
     enter();
     signals_lock();
-    signal_open(self, ~signal_mask(self));
-    signal_route_again(self, signal_mask(self) & ~before, false);
+    signal_route_again(self, signal_mask(self) & ~before);
     if (signal_due(self)) {
         atomic_fetch_or(&self->special, SPECIAL_SIGNAL);
         self->worker->tick_pending = true;
@@ -76,7 +75,7 @@ int green_sigmask(int how, const sigset_t *set, sigset_t *old)
             mask_first(after);
         atomic_store_explicit(&self->sigmask, after, memory_order_relaxed);
         compiler_barrier();
-        if (unlikely(signal_opens(self) ||
+        if (unlikely(signal_due(self) ||
                      (atomic_load_explicit(&signal_process_set, memory_order_relaxed) & after & ~before)))
             signal_mask_changed(self, before);
     }
@@ -93,15 +92,7 @@ int green_sigpending(sigset_t *set)
         errno = self ? EFAULT : ENOMEM;
         return -1;
     }
-    uint64_t pending = atomic_load(&self->sigpending) | atomic_load(&signal_process_set);
-    if (atomic_load(&signal_closed)) {
-        enter();
-        signals_lock();
-        pending |= signal_kernel_keeps(self);
-        signals_unlock();
-        leave(self);
-    }
-    signal_set(set, pending & signal_mask(self));
+    signal_set(set, (atomic_load(&self->sigpending) | atomic_load(&signal_process_set)) & signal_mask(self));
     return 0;
 }
 
@@ -170,6 +161,6 @@ void signal_thread_ends(struct thread *self)
         return;
     signals_lock();
     pending_discard(pending_of(self), ~UINT64_C(0));
-    signal_route_again(self, ~before, false);
+    signal_route_again(self, ~before);
     signals_unlock();
 }

@@ -181,7 +181,4 @@ void signal_stats(struct green_stats *stats)
     stats->signals_coalesced = atomic_load(&signal_counters[SIGNALS_COALESCED]);
     stats->signals_discarded = atomic_load(&signal_counters[SIGNALS_DISCARDED]);
     stats->signals_pending = atomic_load(&pending_now);
-    stats->signals_closed = atomic_load(&signal_counters[SIGNALS_CLOSED]);
-    stats->signals_opened = atomic_load(&signal_counters[SIGNALS_OPENED]);
-    stats->signals_returned = atomic_load(&signal_counters[SIGNALS_RETURNED]);
 }

@@ -4,7 +4,7 @@
  * Four cases, counted: the thread that the kernel interrupted, or that sends it to itself, takes it on the spot; one
  * that is ready or parked is marked, and woken; one that runs on another worker is sent a signal of the same number
  * there ("kick"), which carries nothing but interrupts, with or without EINTR as the program's action says; and when
- * nobody is open the kernel keeps it (close.c).  A thread in sigwait() for it comes before all of these, then one
+ * nobody is open it stays pending for the process.  A thread in sigwait() for it comes before all of these, then one
  * in sigsuspend().
  *
  * A signal to one thread is pending there whoever is open.
@@ -52,8 +52,7 @@ static void kick(const struct worker *worker, int number)
     int saved_errno = errno;
     long error = -1;
 
-    if (number != settings.signal && signal_is_ours(number) &&
-        !(atomic_load(&worker->closed) & signal_bit(number))) {
+    if (number != settings.signal && signal_is_ours(number)) {
         signal_fill_info(&info, number, SI_QUEUE);
         info.si_value.sival_ptr = &kick_mark;
         error = syscall(SYS_rt_tgsigqueueinfo, info.si_pid, worker->tid, number, &info);
@@ -220,19 +219,9 @@ static struct thread *choose_for(struct thread *self, uint64_t bit)
     return search(bit);
 }
 
-/* Before the second look for an open thread. */
-static void close_number(int number)
-{
-    if (!signal_closable(number) || atomic_load(&signal_closed) & signal_bit(number))
-        return;
-    atomic_fetch_or(&signal_closed, signal_bit(number));
-    signal_count(SIGNALS_CLOSED);
-}
-
 /*
  * Make a thread look at what is pending for the process; false: nobody is open.  Two looks, the second one after a
- * barrier: a thread that opens its mask meanwhile either is seen then or sees the signal, or that its number is
- * closed; then it opens it again.
+ * barrier: a thread that opens its mask meanwhile either is seen then or sees the signal.
  */
 static bool route(struct thread *self, int number, int *fatal)
 {
@@ -243,7 +232,6 @@ static bool route(struct thread *self, int number, int *fatal)
         if (!thread) {
             if (again)
                 return false;
-            close_number(number);
             heavy_barrier();
             again = true;
             continue;
@@ -264,7 +252,6 @@ static bool route(struct thread *self, int number, int *fatal)
 
 static int to_process(struct thread *self, const siginfo_t *info, bool forced, int *fatal)
 {
-    const bool was_closed = atomic_load(&signal_closed) & signal_bit(info->si_signo);
     struct thread *waiter;
 
     while ((waiter = signal_waiter_of(signal_bit(info->si_signo))))
@@ -273,11 +260,8 @@ static int to_process(struct thread *self, const siginfo_t *info, bool forced, i
     enum queued queued = pending_add(pending_of_process(), info, forced);
     if (queued == COALESCED)
         signal_count(SIGNALS_COALESCED);
-    if (queued == QUEUED && !route(self, info->si_signo, fatal)) {
-        if (!forced || !was_closed) /* else it has been counted on its way here */
-            signal_count(SIGNALS_HELD);
-        signal_give_to_kernel(self, info->si_signo, forced);
-    }
+    if (queued == QUEUED && !route(self, info->si_signo, fatal))
+        signal_count(SIGNALS_HELD);
     return queued == QUEUE_FULL ? EAGAIN : 0;
 }
 
@@ -292,14 +276,13 @@ int signal_to_process(struct thread *self, const siginfo_t *info, bool forced)
     return error;
 }
 
-void signal_route_again(struct thread *self, uint64_t closed, bool soon)
+void signal_route_again(struct thread *self, uint64_t closed)
 {
     uint64_t set = atomic_load(&signal_process_set) & closed;
     int fatal = 0; /* it would have been done when the signal came, to whom was open then */
 
     for (; set; set &= set - 1)
-        if (!route(self, signal_lowest(set), &fatal) && !soon)
-            signal_give_to_kernel(self, signal_lowest(set), true);
+        route(self, signal_lowest(set), &fatal);
 }
 
 /* The thread must not end or be reused meanwhile, or its id is checked under the lock. */

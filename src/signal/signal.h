@@ -13,7 +13,9 @@
  * What is pending for the process stays so until a thread takes it: choosing a thread only makes that one look.  One
  * that closes its mask, or ends, before it has looked has the rest chosen again.
  *
- * Kernel masks are open, but for what no thread is open to: that the kernel keeps (close.c).
+ * Kernel masks stay open even when every thread masks a signal: it is pending here then.  Closing them was rejected:
+ * the frames of preempted threads carry a worker's mask to other workers, so a closed mask neither stays nor goes when
+ * it should, and the kernel would only offer the signal to the next worker.
  */
 #ifndef SIGNAL_INTERNAL_H
 #define SIGNAL_INTERNAL_H
@@ -104,19 +106,6 @@ static inline uint64_t signal_due(struct thread *thread)
            ~signal_mask(thread);
 }
 
-/* The thread is open to what the kernel keeps. */
-static inline bool signal_is_kept(const struct thread *thread)
-{
-    return (atomic_load_explicit(&signal_closed, memory_order_relaxed) |
-            atomic_load_explicit(&thread->worker->closed, memory_order_relaxed)) & ~signal_mask(thread);
-}
-
-/* It has something to look at: that, or what is pending here. */
-static inline bool signal_opens(struct thread *thread)
-{
-    return signal_due(thread) || signal_is_kept(thread);
-}
-
 /* table.c: what the program wants done. */
 enum verdict { VERDICT_HANDLER, VERDICT_THREAD, VERDICT_DROP, VERDICT_DEFAULT };
 struct sigaction signal_action(int number);
@@ -127,7 +116,6 @@ void signal_see(int number);
 void signal_reset_action(int number);
 /* The kernel's handler for it is ours. */
 bool signal_is_ours(int number);
-uint64_t signals_ours(void);
 extern _Atomic uint64_t signal_seen;   /* the table has an action for it */
 extern _Atomic uint64_t signal_masked; /* it may be blocked: its default action is ours to do */
 /* Make it so; at depth > 0 and without the lock. */
@@ -138,32 +126,14 @@ void signal_table_fork_reset(void);
 /* route.c: to whom. */
 int signal_to_thread(struct thread *self, struct thread *thread, green_t id, const siginfo_t *info, bool forced);
 int signal_to_process(struct thread *self, const siginfo_t *info, bool forced);
-/*
- * Under the lock: those pending for the process that `self` has closed to go to others.  When it will be open again
- * `soon`, after a handler, what nobody else takes stays for it.
- */
-void signal_route_again(struct thread *self, uint64_t closed, bool soon);
+/* Under the lock: those pending for the process that `self` has closed to go to others. */
+void signal_route_again(struct thread *self, uint64_t closed);
 /* Make a claimed thread run, from wherever a signal is routed. */
 void signal_ready(struct thread *self, struct thread *thread);
 /* The same for one that park_claim_for_signal() has given. */
 void signal_resume(struct thread *self, struct thread *thread);
 bool signal_is_kick(const siginfo_t *info);
 void signal_fill_info(siginfo_t *info, int number, int code);
-
-/* close.c; all under the lock. */
-bool signal_closable(int number);
-/* Nobody is open, and its bit in signal_closed is set: what is pending for the process goes to the kernel. */
-void signal_give_to_kernel(struct thread *self, int number, bool from_kernel);
-bool signal_queue_to_process(const siginfo_t *info);
-/* One of those that the kernel keeps for the process.  False: there is none. */
-bool signal_take_from_kernel(struct thread *self, uint64_t wanted, siginfo_t *info);
-/* The caller is open to these, or waits for them.  What the kernel keeps comes at once. */
-void signal_open(struct thread *self, uint64_t opened);
-/* Which of the closed ones the kernel has now. */
-uint64_t signal_kernel_keeps(struct thread *self);
-/* Not under the lock, at depth > 0: open what the caller's mask is open to. */
-void signal_open_own(struct thread *self);
-void signal_close_fork_reset(struct worker *worker);
 
 /* deliver.c */
 /* The thread has changed its mask: at depth 0 what that opens is handled. */
@@ -193,8 +163,7 @@ void signal_threads_fork_finish(void);
 void signal_fault(int number, siginfo_t *info, void *context);
 
 enum counter { SIGNALS_HERE, SIGNALS_WOKEN, SIGNALS_DIRECTED, SIGNALS_HELD, SIGNALS_HANDLED, SIGNALS_WAITED,
-               SIGNALS_COALESCED, SIGNALS_DISCARDED, SIGNALS_CLOSED, SIGNALS_OPENED, SIGNALS_RETURNED,
-               SIGNAL_COUNTERS };
+               SIGNALS_COALESCED, SIGNALS_DISCARDED, SIGNAL_COUNTERS };
 extern _Atomic uint64_t signal_counters[SIGNAL_COUNTERS];
 
 static inline void signal_count(enum counter counter)

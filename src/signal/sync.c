@@ -71,7 +71,7 @@ static void handle(struct thread *self, siginfo_t *info, ucontext_t *context)
     memcpy(&after, &context->uc_sigmask, sizeof after);
     memcpy(&context->uc_sigmask, &kernel_mask, sizeof kernel_mask);
     atomic_store_explicit(&self->sigmask, after & ~SIGNALS_UNBLOCKABLE, memory_order_relaxed);
-    if (signal_opens(self))
+    if (signal_due(self))
         signal_mask_changed(self, ~UINT64_C(0));
 }
 
@@ -81,7 +81,6 @@ static void close_kernel_mask(struct thread *self, ucontext_t *context)
     pthread_sigmask(SIG_SETMASK, preempt_closed_mask(), NULL);
     if (self->kind != THREAD_FOREIGN)
         context->uc_stack = self->worker->altstack;
-    signal_frame_dress(self->worker, context);
 }
 
 static void handle_in_place(struct thread *self, siginfo_t *info, ucontext_t *context)
@@ -89,9 +88,8 @@ static void handle_in_place(struct thread *self, siginfo_t *info, ucontext_t *co
     sigset_t mask;
     uint64_t bits;
 
-    signal_frame_strip(self->worker, context);
     memcpy(&bits, &context->uc_sigmask, sizeof bits);
-    signal_set(&mask, signal_kernel_mask(self->worker, bits));
+    signal_set(&mask, bits);
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
     handle(self, info, context);
     close_kernel_mask(self, context);
@@ -129,9 +127,7 @@ static void handle_elsewhere(struct thread *self, siginfo_t *info, ucontext_t *c
         end_process(info->si_signo, info);
         return;
     }
-    signal_frame_strip(self->worker, context);
     struct arch_signal_frame frame = arch_signal_frame_copy(place, info, context);
-    signal_frame_dress(self->worker, context);
     moved = (struct moved *)(((uintptr_t)frame.low - sizeof *moved) & ~(uintptr_t)15);
     *moved = (struct moved){frame, self};
     arch_ucontext_call(context, moved, (void (*)(void *))go_on_here, moved);
@@ -165,8 +161,6 @@ static void sent(struct thread *self, int number, siginfo_t *info, ucontext_t *c
     if (!signal_is_kick(info))
         signal_to_process(self, info, true);
     tick_send(self->worker); /* which comes when this handler has returned */
-    signal_frame_strip(self->worker, context);
-    signal_frame_dress(self->worker, context);
     compiler_barrier();
     self->depth--;
 }

@@ -97,11 +97,6 @@ bool signal_is_ours(int number)
     return atomic_load_explicit(&ours, memory_order_relaxed) & signal_bit(number);
 }
 
-uint64_t signals_ours(void)
-{
-    return atomic_load_explicit(&ours, memory_order_relaxed);
-}
-
 /* What the kernel shall do for an action of the program's. */
 static struct sigaction kernel_action(int number, const struct sigaction *action)
 {

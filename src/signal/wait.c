@@ -70,8 +70,6 @@ static int wait_parked(struct thread *self, uint64_t set, siginfo_t *info, uint6
     self->sigwaits = set;
     self->siginfo = info;
     list_append(&waiters, self);
-    if ((atomic_load(&signal_closed) | atomic_load(&self->worker->closed)) & set)
-        signal_open(self, set);
     park_prepare(self, deadline);
     enum wake wake = park(self, &signal_lock, RANK_SIGNAL);
     if (wake == WAKE_READY)
@@ -87,12 +85,6 @@ static int wait_once(struct thread *self, uint64_t set, siginfo_t *info, uint64_
 {
     signals_lock();
     if (pending_take_for(self, set, info)) {
-        signal_count(SIGNALS_WAITED);
-        signals_unlock();
-        return 0;
-    }
-    const uint64_t kept = set & atomic_load(&signal_closed);
-    if (kept && signal_take_from_kernel(self, kept, info)) {
         signal_count(SIGNALS_WAITED);
         signals_unlock();
         return 0;
@@ -204,8 +196,6 @@ int green_sigsuspend(const sigset_t *mask)
     if (meanwhile & ~atomic_load(&signal_masked))
         signal_mask_first(meanwhile);
     atomic_store(&self->sigmask, meanwhile);
-    if (signal_is_kept(self))
-        signal_open_own(self);
     while (suspend_once(self) == HANDLED_NONE && !cancel_wanted(self))
         continue;
     atomic_store(&self->sigmask, before);
