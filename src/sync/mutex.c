@@ -228,10 +228,11 @@ static int lock_slow(struct thread *self, green_mutex_t *mutex, uint64_t deadlin
     }
     self->handoff = self->granted = self->woken = false;
     while (!spin(self, mutex) && (error = await(self, mutex, deadline)) != EALREADY) {
+        if (error != 0 && error != EINTR)
+            break;
         if (error == EINTR)
             interlude(self, mutex);
-        else if (error)
-            break;
+        error = 0; /* the next spin may have it */
     }
     self->handoff = false;
     if (!error || error == EALREADY)
