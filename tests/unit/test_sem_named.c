@@ -117,6 +117,8 @@ ON_BOTH(sem_named, come_and_go_under_ticks)
     }
 }
 
+/* AddressSanitizer's malloc takes no care of its locks at a fork: what another thread holds stays held in the child. */
+#ifndef __SANITIZE_ADDRESS__
 static void *keep_opening(void *arg)
 {
     while (!atomic_load((atomic_bool *)arg))
@@ -147,3 +149,4 @@ ON_BOTH(sem_named, in_the_child_of_a_fork)
     join_result(other);
     cr_assert_eq(value_of(sem), 5, "the child's value is its own");
 }
+#endif
