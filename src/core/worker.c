@@ -261,7 +261,10 @@ static void idle(struct worker *worker)
         proc->accounted = clock_now();
 }
 
-/* A thread to run; sleeps until there is one.  NULL when the worker is to end. */
+/*
+ * A thread to run; sleeps until there is one.  NULL when the worker is to end.  Deadlines that have passed meanwhile are
+ * the tick's, which comes at once and knows who goes ahead of whom; here, nobody is to run before they are looked at.
+ */
 static struct thread *find_work(struct worker *worker)
 {
     for (;;) {
@@ -285,6 +288,8 @@ static struct thread *find_work(struct worker *worker)
             tick_came(worker);
             signal_route_held(worker);
         }
+        if ((next = choose_ready(proc)))
+            return next;
         timers_fire(proc);
         if ((next = choose_ready(proc)) || (next = steal(worker)))
             return next;
