@@ -56,6 +56,7 @@ typedef struct {
     int __has_cpus;
     cpu_set_t __cpus;
     unsigned __weight; /* 0: the creator's */
+    int __scope_set;
     void *__stack_addr;
     size_t __guard_bytes;
     uint64_t __reserved[5];
@@ -166,8 +167,9 @@ GREEN_API int green_attr_getname_np(const green_attr_t *attr, char *buffer, size
  * processors and not counted among them; slices, ticks and the other threads' hogging do not concern it.  It costs what
  * a POSIX thread costs.  It may call everything, waits for multiplexed threads and is waited for by them; where those
  * park, it sleeps in the kernel.  green_yield() is sched_yield() there, a slice of its own (green_setslice_np) means nothing, and its name is also the kernel's for it.
- * The default, GREEN_SCOPE_PROCESS, multiplexes.  EINVAL for another scope.  Signal handler: yes.  Source:
- * pthread_attr_setscope.
+ * GREEN_SCOPE_PROCESS multiplexes.  It is the default, but for attributes that ask for what only the kernel can give, a
+ * set of CPUs or a real-time policy: with these a thread is bound unless its scope was set.  EINVAL for another scope.
+ * Signal handler: yes.  Source: pthread_attr_setscope.
  */
 #define GREEN_SCOPE_PROCESS 0
 #define GREEN_SCOPE_SYSTEM 1
@@ -175,7 +177,7 @@ GREEN_API int green_attr_setscope(green_attr_t *attr, int scope);
 GREEN_API int green_attr_getscope(const green_attr_t *attr, int *scope);
 
 /*
- * How the kernel shall schedule a bound thread: with GREEN_EXPLICIT_SCHED by the policy (SCHED_OTHER, SCHED_FIFO or
+ * How the kernel shall schedule a thread, which is bound then (see above): with GREEN_EXPLICIT_SCHED by the policy (SCHED_OTHER, SCHED_FIFO or
  * SCHED_RR) and priority of the attributes, with GREEN_INHERIT_SCHED (default) as it schedules the kernel thread that
  * creates it, which for a multiplexed creator is a worker.  And on which CPUs: `bytes` is the size of *cpus; 0 takes the
  * set away again, and the creator's is inherited; get then says all.  None blocks.  Signal handler: yes.
@@ -201,11 +203,12 @@ GREEN_API int green_attr_getaffinity_np(const green_attr_t *attr, size_t bytes, 
  * The same for a bound thread that runs, or for a kernel thread of the program's, which may also be of the kernel's
  * other policies (SCHED_BATCH, SCHED_IDLE).  Of a multiplexed thread, its priority with the library's policy, without
  * what it has been lent; told as SCHED_RR.  It holds at once: one that runs and is no longer the most urgent makes room.
+ * Round robin, the default, has no priorities: there a multiplexed thread is of SCHED_OTHER, whose priority is 0.
  * Do not block but for a bound thread's start.  Signal handler: no.
  * Source: pthread_setschedparam, _setschedprio, pthread_setaffinity_np.
  *   ESRCH    no such thread, or it has ended
- *   ENOTSUP  of a multiplexed thread: CPUs; a policy but SCHED_RR and SCHED_OTHER; anything, where the library's policy
- *            is round robin, its default, which has no priorities
+ *   ENOTSUP  of a multiplexed thread: CPUs; a policy but SCHED_RR and SCHED_OTHER; SCHED_RR as well, where the library's
+ *            policy is round robin
  *   EINVAL   a policy, priority or set of CPUs that the kernel, or the library, refuses; a null pointer
  *   EPERM    the process may not (see sched(7): CAP_SYS_NICE, RLIMIT_RTPRIO)
  */
@@ -243,8 +246,8 @@ GREEN_API int green_getattr_default_np(green_attr_t *attr);
  *            no memory, for a bound thread
  *   ENOMEM   no memory for the stack or its thread-local storage
  *   EPERM    a bound thread of a policy that the process may not use
- *   ENOTSUP  for a thread that is not bound: a set of CPUs; explicit scheduling, or a weight, where the library's policy
- *            is round robin; explicit scheduling by a policy but SCHED_RR and SCHED_OTHER
+ *   ENOTSUP  with GREEN_SCOPE_PROCESS set: a set of CPUs; explicit scheduling by SCHED_FIFO, or, where the library's
+ *            policy is round robin, by SCHED_RR.  For a thread that is not bound: a weight, where that is the policy
  */
 GREEN_API int green_create(green_t *thread, const green_attr_t *attr, void *(*start)(void *), void *arg);
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/attr_default.h"
+#include "core/policy.h"
 #include "core/sched.h"
 
 bool attr_valid(const green_attr_t *attr)
@@ -128,7 +129,16 @@ int green_attr_setscope(green_attr_t *attr, int scope)
     if (!attr || (scope != GREEN_SCOPE_PROCESS && scope != GREEN_SCOPE_SYSTEM))
         return EINVAL;
     attr->__scope = scope;
+    attr->__scope_set = 1;
     return 0;
+}
+
+bool attr_wants_kernel_thread(const green_attr_t *attr)
+{
+    return attr->__scope == GREEN_SCOPE_SYSTEM ||
+           (!attr->__scope_set &&
+            (attr->__has_cpus || (attr->__inherit_sched == GREEN_EXPLICIT_SCHED &&
+                                  policy_parameters(attr->__sched_policy, attr->__sched_priority) == ENOTSUP)));
 }
 
 int green_attr_getscope(const green_attr_t *attr, int *scope)

@@ -15,5 +15,7 @@ void attr_default_fork_reset(void);
 
 /* attr.c: initialised, and nothing in it that no call would have set. */
 bool attr_valid(const green_attr_t *attr);
+/* A bound thread's: it is said so, or they ask for what only the kernel can give. */
+bool attr_wants_kernel_thread(const green_attr_t *attr);
 
 #endif

@@ -192,7 +192,7 @@ int green_create(green_t *id, const green_attr_t *attr, void *(*start)(void *), 
         return create_by_default(id, start, arg);
     if (!id || !start || (attr && !attr_valid(attr)))
         return EINVAL;
-    if (unlikely(attr && attr->__scope == GREEN_SCOPE_SYSTEM))
+    if (unlikely(attr && attr_wants_kernel_thread(attr)))
         return bound_create(id, attr, start, arg);
     struct thread *self = enter_to_create();
     if (!self)

@@ -128,7 +128,7 @@ void policy_prepare(struct thread *thread, const struct thread *creator, const g
 
 int policy_parameters(int how, int priority)
 {
-    if (!policy_on || (how != SCHED_RR && how != SCHED_OTHER))
+    if (how != SCHED_OTHER && (how != SCHED_RR || !policy_on))
         return ENOTSUP;
     if (how == SCHED_OTHER)
         return priority == GREEN_PRIORITY_MIN ? 0 : EINVAL;

@@ -2,7 +2,8 @@
  * Priorities and weights: what a thread is told, and what a new one starts with.
  *
  * A thread with a kernel thread of its own is the kernel's to schedule, and so are its parameters; a multiplexed one's
- * are the policy's, which sees them in its task.  Round robin, the default policy, sees none: there, ENOTSUP.
+ * are the policy's, which sees them in its task.  Round robin, the default policy, sees none: there every thread is of
+ * SCHED_OTHER, and stays so.
  */
 #include <errno.h>
 
@@ -16,7 +17,7 @@ static struct thread *find_multiplexed(green_t id, int *error)
 {
     struct thread *thread = table_find(id);
 
-    *error = !thread ? ESRCH : thread->kind == THREAD_MULTIPLEXED && policy_on ? 0 : ENOTSUP;
+    *error = !thread ? ESRCH : thread->kind == THREAD_MULTIPLEXED ? 0 : ENOTSUP;
     return *error ? NULL : thread;
 }
 
@@ -28,7 +29,7 @@ static int set_own(green_t id, int how, int priority)
     if (!self)
         return ENOMEM;
     struct thread *thread = find_multiplexed(id, &error);
-    if (thread && !(error = policy_parameters(how, priority)) && !inherit_set_own(thread, id, priority))
+    if (thread && !(error = policy_parameters(how, priority)) && policy_on && !inherit_set_own(thread, id, priority))
         error = ESRCH;
     if (!error)
         wake_for(self->worker->proc);
@@ -48,7 +49,7 @@ int green_setschedprio(green_t id, int priority)
 {
     int error = kernel_setschedprio(id, priority);
 
-    return error == ENOTSUP ? set_own(id, SCHED_RR, priority) : error;
+    return error == ENOTSUP ? set_own(id, policy_on ? SCHED_RR : SCHED_OTHER, priority) : error;
 }
 
 static int get_own(green_t id, int *how, struct sched_param *param)
@@ -60,8 +61,8 @@ static int get_own(green_t id, int *how, struct sched_param *param)
         return ENOMEM;
     const struct thread *thread = find_multiplexed(id, &error);
     if (thread) {
-        *how = SCHED_RR;
-        param->sched_priority = thread->priority;
+        *how = policy_on ? SCHED_RR : SCHED_OTHER;
+        param->sched_priority = policy_on ? thread->priority : 0;
     }
     leave(self);
     return error;
@@ -80,6 +81,17 @@ static bool weight_valid(unsigned weight)
     return weight >= GREEN_WEIGHT_MIN && weight <= GREEN_WEIGHT_MAX;
 }
 
+/* Weights are the policy's alone. */
+static struct thread *find_weighted(green_t id, int *error)
+{
+    struct thread *thread = find_multiplexed(id, error);
+
+    if (!thread || policy_on)
+        return thread;
+    *error = ENOTSUP;
+    return NULL;
+}
+
 int green_setweight_np(green_t id, unsigned weight)
 {
     struct thread *self = enter();
@@ -87,7 +99,7 @@ int green_setweight_np(green_t id, unsigned weight)
 
     if (!self)
         return ENOMEM;
-    struct thread *thread = find_multiplexed(id, &error);
+    struct thread *thread = find_weighted(id, &error);
     if (thread && !weight_valid(weight))
         error = EINVAL;
     else if (thread && !policy_set_weight(thread, id, weight))
@@ -105,7 +117,7 @@ int green_getweight_np(green_t id, unsigned *weight)
 
     if (!self)
         return ENOMEM;
-    const struct thread *thread = find_multiplexed(id, &error);
+    const struct thread *thread = find_weighted(id, &error);
     if (thread && weight)
         *weight = thread->weight;
     leave(self);

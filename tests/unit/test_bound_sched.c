@@ -61,6 +61,7 @@ ON_BOTH(bound_sched, affinity_attribute_is_checked)
     CPU_SET(1, &set);
     green_attr_init(&plain);
     green_attr_setaffinity_np(&plain, sizeof set, &set);
+    green_attr_setscope(&plain, GREEN_SCOPE_PROCESS);
     cr_assert_eq(create_error(&plain, nothing), ENOTSUP);
     cr_assert_eq(green_attr_setaffinity_np(&plain, 0, none), 0);
     cr_assert_eq(create_error(&plain, nothing), 0);
@@ -121,6 +122,45 @@ static green_attr_t scheduled(int policy, int priority)
     must(green_attr_setschedpolicy(&attr, policy) == 0);
     must(green_attr_setschedparam(&attr, &param) == 0);
     return attr;
+}
+
+/* What only the kernel can give makes a thread bound whose scope was not set. */
+static void *scope_of_self(void *expected)
+{
+    green_attr_t attr;
+    int scope;
+    must(green_getattr_np(green_self(), &attr) == 0);
+    must(green_attr_getscope(&attr, &scope) == 0);
+    must(scope == (int)(intptr_t)expected);
+    return expected;
+}
+
+static void check_scope(const green_attr_t *attr, int expected)
+{
+    green_t thread;
+    cr_assert_eq(green_create(&thread, attr, scope_of_self, (void *)(intptr_t)expected), 0);
+    join_result(thread);
+}
+
+ON_BOTH(bound_sched, bound_for_what_the_kernel_gives)
+{
+    cpu_set_t all = process_cpus();
+    green_attr_t attr;
+    green_attr_init(&attr);
+    green_attr_setschedpolicy(&attr, SCHED_FIFO);
+    check_scope(&attr, GREEN_SCOPE_PROCESS);
+    green_attr_setschedpolicy(&attr, SCHED_OTHER);
+    green_attr_setinheritsched(&attr, GREEN_EXPLICIT_SCHED);
+    check_scope(&attr, GREEN_SCOPE_PROCESS);
+    green_attr_setaffinity_np(&attr, sizeof all, &all);
+    check_scope(&attr, GREEN_SCOPE_SYSTEM);
+    green_attr_init(&attr);
+    green_attr_setinheritsched(&attr, GREEN_EXPLICIT_SCHED);
+    green_attr_setschedpolicy(&attr, SCHED_FIFO);
+    green_attr_setschedparam(&attr, &(struct sched_param){.sched_priority = 1000});
+    cr_assert_eq(create_error(&attr, nothing), EINVAL, "the kernel's answer");
+    green_attr_setscope(&attr, GREEN_SCOPE_PROCESS);
+    cr_assert_eq(create_error(&attr, nothing), ENOTSUP);
 }
 
 static void policy_of_new(const green_attr_t *attr, int found[2])
@@ -215,8 +255,11 @@ ON_BOTH(bound_sched, scheduling_is_checked)
     cr_assert_eq(create_error(&attr, nothing), EINVAL);
     green_attr_init(&plain);
     green_attr_setinheritsched(&plain, GREEN_EXPLICIT_SCHED);
-    cr_assert_eq(create_error(&plain, nothing), ENOTSUP);
-    cr_assert_eq(green_setschedparam(green_self(), SCHED_OTHER, &param), ENOTSUP);
+    cr_assert_eq(create_error(&plain, nothing), 0, "SCHED_OTHER, 0: as every multiplexed thread");
+    param.sched_priority = 0;
+    cr_assert_eq(green_setschedparam(green_self(), SCHED_OTHER, &param), 0);
+    param.sched_priority = 1;
+    cr_assert_eq(green_setschedparam(green_self(), SCHED_OTHER, &param), EINVAL);
     cr_assert_eq(green_setschedparam(green_self(), SCHED_OTHER, none), EINVAL);
     cr_assert_eq(green_setschedparam(0, SCHED_OTHER, &param), ESRCH);
 }

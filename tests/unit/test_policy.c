@@ -152,6 +152,7 @@ static void check_attributes(void)
     cr_assert_eq(green_attr_setinheritsched(&attr, GREEN_EXPLICIT_SCHED), 0);
     cr_assert_eq(green_create(&thread, &attr, wait_at, &gate), EINVAL, "SCHED_OTHER has no priority 3");
     cr_assert_eq(green_attr_setschedpolicy(&attr, SCHED_FIFO), 0);
+    cr_assert_eq(green_attr_setscope(&attr, GREEN_SCOPE_PROCESS), 0);
     cr_assert_eq(green_create(&thread, &attr, wait_at, &gate), ENOTSUP);
     cr_assert_eq(green_attr_setschedpolicy(&attr, SCHED_RR), 0);
     cr_assert_eq(green_create(&thread, &attr, wait_at, &gate), 0);
@@ -178,8 +179,12 @@ Test(policy, round_robin_has_no_parameters)
     green_t thread;
     start_policy("rr", 1, TICK_US);
     cr_assert_eq(green_setschedparam(green_self(), SCHED_RR, &param), ENOTSUP);
-    cr_assert_eq(green_getschedparam(green_self(), &how, &param), ENOTSUP);
-    cr_assert_eq(green_setschedprio(green_self(), 7), ENOTSUP);
+    cr_assert_eq(green_setschedparam(green_self(), SCHED_OTHER, &param), EINVAL);
+    cr_assert_eq(green_setschedprio(green_self(), 7), EINVAL);
+    cr_assert_eq(green_setschedprio(green_self(), 0), 0);
+    cr_assert_eq(green_getschedparam(green_self(), &how, &param), 0);
+    cr_assert(how == SCHED_OTHER && param.sched_priority == 0);
+    cr_assert_eq(green_setschedparam(green_self(), SCHED_OTHER, &param), 0);
     cr_assert_eq(green_setweight_np(green_self(), 7), ENOTSUP);
     cr_assert_eq(green_getweight_np(green_self(), &weight), ENOTSUP);
     green_attr_init(&attr);
@@ -187,6 +192,8 @@ Test(policy, round_robin_has_no_parameters)
     cr_assert_eq(green_create(&thread, &attr, note_arg, "x"), ENOTSUP);
     green_attr_init(&attr);
     green_attr_setinheritsched(&attr, GREEN_EXPLICIT_SCHED);
+    green_attr_setschedpolicy(&attr, SCHED_RR);
+    green_attr_setscope(&attr, GREEN_SCOPE_PROCESS);
     cr_assert_eq(green_create(&thread, &attr, note_arg, "x"), ENOTSUP);
 }
 
