@@ -3,9 +3,11 @@
  * Included by <green.h>.
  *
  * How to use it.  Where a POSIX program says pthread_sigmask, pthread_kill, sigaction, sigwait ..., put `green_` before
- * the rest of the name.  Actions belong to the process: a signal that was ever given to green_sigaction(), or blocked
- * or waited for by a green thread, is handled by the library from then on, and libc's own sigaction() and signal() for
- * that signal mean the same table.  What is sent by kill(), by alarm(), by timers or by other processes finds a thread
+ * the rest of the name.  On a green thread libc's own sigaction, signal, pthread_sigmask, sigprocmask, sigpending,
+ * sigwait, sigwaitinfo, sigtimedwait, sigsuspend, sigaltstack and raise mean the same, so libraries may go on using
+ * them; on a kernel thread that never called this library they are libc's.  Actions belong to the process: a signal
+ * that has a handler, or was blocked or waited for by a green thread, is handled by the library from then on; a handler
+ * for faults is only when green_sigaction() sets it.  What is sent by kill(), by alarm(), by timers or by other processes finds a thread
  * that does not block it: one that waits for it (green_sigwait) first, then one in green_sigsuspend, then the one that
  * runs where it arrives, then one that is ready or parked, then one that runs elsewhere.  When all block it, it stays
  * pending for the process.
@@ -15,8 +17,8 @@
  * has SA_RESTART; sleeping, green_sigsuspend, green_sigwaitinfo and green_sigtimedwait always do; a condition
  * variable's wait returns 0; everything else goes on waiting.
  *
- * What differs from POSIX threads.  pthread_sigmask() and sigprocmask() still change the kernel's mask of the worker
- * and are to be avoided.  SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP and SIGSYS are blocked against green_kill and its
+ * What differs from POSIX threads.  A kernel thread that a green thread makes by pthread_create() does not inherit the
+ * mask.  SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP and SIGSYS are blocked against green_kill and its
  * kin only.  An executed program inherits the mask, but nothing that is pending.  Real-time signals that come from the
  * kernel while several workers run may change places; those sent by green_sigqueue() do not.
  *

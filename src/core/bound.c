@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "base/futex.h"
+#include "base/kernel_signal.h"
 #include "core/foreign.h"
 #include "core/kernel_thread.h"
 #include "core/sched.h"
@@ -38,22 +39,22 @@ static void altstack_use(struct foreign *foreign)
 {
     stack_t now;
 
-    if (sigaltstack(NULL, &now) != 0 || !(now.ss_flags & SS_DISABLE)) /* a sanitizer's */
+    if (kernel_sigaltstack(NULL, &now) != 0 || !(now.ss_flags & SS_DISABLE)) /* a sanitizer's */
         return;
     if (!foreign->altstack) {
         void *memory = mmap(NULL, ALT_STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         foreign->altstack = memory == MAP_FAILED ? NULL : memory;
     }
     if (foreign->altstack)
-        sigaltstack(&(stack_t){.ss_sp = foreign->altstack, .ss_flags = 0, .ss_size = ALT_STACK_BYTES}, NULL);
+        kernel_sigaltstack(&(stack_t){.ss_sp = foreign->altstack, .ss_flags = 0, .ss_size = ALT_STACK_BYTES}, NULL);
 }
 
 static void altstack_leave(const struct foreign *foreign)
 {
     stack_t now;
 
-    if (foreign->altstack && sigaltstack(NULL, &now) == 0 && now.ss_sp == foreign->altstack)
-        sigaltstack(&(stack_t){.ss_flags = SS_DISABLE}, NULL);
+    if (foreign->altstack && kernel_sigaltstack(NULL, &now) == 0 && now.ss_sp == foreign->altstack)
+        kernel_sigaltstack(&(stack_t){.ss_flags = SS_DISABLE}, NULL);
 }
 
 /* libc's stack for it, above the guard. */
@@ -109,7 +110,7 @@ static void bound_end(void *arg)
     thread_exits(self);
     leave(self);
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, NULL);
+    kernel_sigmask(SIG_SETMASK, &all, NULL);
     altstack_leave(foreign);
     announce(foreign);
 }

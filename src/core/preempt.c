@@ -19,6 +19,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "base/kernel_signal.h"
 #include "core/cancel.h"
 #include "core/sched.h"
 #include "core/signals.h"
@@ -114,7 +115,7 @@ void preempt_handler_end(struct thread *self, ucontext_t *ucontext)
         if (unlikely(signal_marked(self) || cancel_at_once(self)))
             signal_run_in_handler(self, ucontext);
         if (!self->worker->tick_blocked)
-            pthread_sigmask(SIG_SETMASK, &closed_mask, NULL);
+            kernel_sigmask(SIG_SETMASK, &closed_mask, NULL);
         self->in_tick = nested;
         self->worker->tick_blocked = false;
         if (self->kind != THREAD_FOREIGN)
@@ -160,7 +161,7 @@ void tick_unblock(struct worker *worker)
     const bool foreign = self_thread->kind == THREAD_FOREIGN; /* whose mask is its own */
 
     worker->tick_blocked = false;
-    pthread_sigmask(SIG_SETMASK, foreign ? &worker->mask_before : &open_mask, NULL);
+    kernel_sigmask(SIG_SETMASK, foreign ? &worker->mask_before : &open_mask, NULL);
 }
 
 const sigset_t *preempt_open_mask(void)
@@ -199,8 +200,8 @@ int preempt_init(void)
 
     sigemptyset(&tick);
     sigaddset(&tick, settings.signal);
-    pthread_sigmask(SIG_UNBLOCK, &tick, NULL);
-    pthread_sigmask(SIG_SETMASK, NULL, &open_mask);
+    kernel_sigmask(SIG_UNBLOCK, &tick, NULL);
+    kernel_sigmask(SIG_SETMASK, NULL, &open_mask);
     memset(&action, 0, sizeof action);
     action.sa_sigaction = on_tick;
     action.sa_flags = SA_SIGINFO | SA_RESTART;

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/futex.h"
+#include "base/kernel_signal.h"
 #include "core/block.h"
 #include "core/cpu_time.h"
 #include "core/hold.h"
@@ -137,7 +138,7 @@ static int alternate_stack(struct worker *worker)
 {
     stack_t now;
 
-    if (sigaltstack(NULL, &now) == 0 && !(now.ss_flags & SS_DISABLE)) {
+    if (kernel_sigaltstack(NULL, &now) == 0 && !(now.ss_flags & SS_DISABLE)) {
         worker->altstack = now; /* a sanitizer's, or the program's */
         return 0;
     }
@@ -145,7 +146,7 @@ static int alternate_stack(struct worker *worker)
     if (!worker->altstack.ss_sp)
         return ENOMEM;
     worker->altstack_made = true;
-    return sigaltstack(&worker->altstack, NULL) == 0 ? 0 : errno;
+    return kernel_sigaltstack(&worker->altstack, NULL) == 0 ? 0 : errno;
 }
 
 /* What a kernel thread needs, on that kernel thread. */
@@ -227,11 +228,11 @@ static void worker_end(struct worker *worker)
     sigset_t all;
 
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, NULL);
+    kernel_sigmask(SIG_SETMASK, &all, NULL);
     tick_worker_stop(worker);
     block_close(worker);
     if (worker->altstack_made) {
-        sigaltstack(&none, NULL);
+        kernel_sigaltstack(&none, NULL);
         munmap(worker->altstack.ss_sp, worker->altstack.ss_size);
         worker->altstack_made = false;
     }

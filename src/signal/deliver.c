@@ -16,6 +16,7 @@
 
 #include <green/signal.h>
 
+#include "base/kernel_signal.h"
 #include "core/cancel.h"
 #include "signal/signal.h"
 #include "sync/sem.h"
@@ -99,12 +100,12 @@ static void on_unknown_thread(int number, siginfo_t *info, ucontext_t *interrupt
         return;
     }
     signal_set(&mask, context_mask(interrupted) | signal_bits(&action.sa_mask) | signal_bit(number));
-    pthread_sigmask(SIG_SETMASK, &mask, &before);
+    kernel_sigmask(SIG_SETMASK, &mask, &before);
     if (action.sa_flags & SA_SIGINFO)
         action.sa_sigaction(number, info, interrupted);
     else
         action.sa_handler(number);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    kernel_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 /* It sleeps, in its own context or as a foreign thread. */
@@ -270,7 +271,7 @@ void signal_run_in_handler(struct thread *self, ucontext_t *interrupted)
     signal_set(&mask, context_mask(interrupted));
     self->in_tick = false;
     self->worker->tick_blocked = false;
-    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    kernel_sigmask(SIG_SETMASK, &mask, NULL);
     compiler_barrier();
     self->depth--;
     compiler_barrier();
@@ -281,7 +282,7 @@ void signal_run_in_handler(struct thread *self, ucontext_t *interrupted)
     compiler_barrier();
     self->depth++;
     hold_processor(self); /* as the handlers may have blocked */
-    pthread_sigmask(SIG_SETMASK, preempt_closed_mask(), NULL);
+    kernel_sigmask(SIG_SETMASK, preempt_closed_mask(), NULL);
     self->worker->tick_blocked = true;
     self->in_tick = true;
 }

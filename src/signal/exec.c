@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <unistd.h>
 
+#include "base/kernel_signal.h"
 #include "mem/interpose.h"
 #include "signal/signal.h"
 
@@ -33,7 +34,7 @@ static void hand_mask(struct handed *handed)
     if (!self)
         return;
     signal_set(&mask, signal_mask(self));
-    pthread_sigmask(SIG_SETMASK, &mask, &handed->mask);
+    kernel_sigmask(SIG_SETMASK, &mask, &handed->mask);
 }
 
 static void hand_over(struct handed *handed)
@@ -51,7 +52,7 @@ static int take_back(const struct handed *handed, int result)
     if (handed->ignored)
         signal_kernel_action(settings.signal, &handed->tick, NULL);
     if (handed->changed)
-        pthread_sigmask(SIG_SETMASK, &handed->mask, NULL);
+        kernel_sigmask(SIG_SETMASK, &handed->mask, NULL);
     errno = saved_errno;
     return result;
 }

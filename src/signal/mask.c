@@ -10,6 +10,7 @@
 #include <green/signal.h>
 #include <green/sched.h>
 
+#include "base/kernel_signal.h"
 #include "signal/signal.h"
 
 static int mask_after(int how, uint64_t before, uint64_t set, uint64_t *after)
@@ -144,7 +145,7 @@ void signal_thread_begins(struct thread *creator, struct thread *thread)
         atomic_store_explicit(&thread->sigmask, signal_mask(creator), memory_order_relaxed);
         return;
     }
-    pthread_sigmask(SIG_SETMASK, NULL, &kernel);
+    kernel_sigmask(SIG_SETMASK, NULL, &kernel);
     sigdelset(&kernel, settings.signal);
     atomic_store(&thread->sigmask, signal_bits(&kernel));
 }

@@ -47,6 +47,9 @@ static inline bool signal_valid(int number)
     return number >= 1 && number <= SIGNALS && !(signal_bit(number) & UINT64_C(3) << 31);
 }
 
+/* The table says what is done for it. */
+bool signal_in_table(int number);
+
 /* The first word of a set is all that the kernel has, too. */
 static inline uint64_t signal_bits(const sigset_t *set)
 {

@@ -19,6 +19,7 @@
 #include <green/signal.h>
 
 #include "base/annotate.h"
+#include "base/kernel_signal.h"
 #include "core/fault.h"
 #include "core/tick.h"
 #include "signal/signal.h"
@@ -78,7 +79,7 @@ static void handle(struct thread *self, siginfo_t *info, ucontext_t *context)
 /* Nothing comes between this and the sigreturn, which gives the worker its alternate stack. */
 static void close_kernel_mask(struct thread *self, ucontext_t *context)
 {
-    pthread_sigmask(SIG_SETMASK, preempt_closed_mask(), NULL);
+    kernel_sigmask(SIG_SETMASK, preempt_closed_mask(), NULL);
     if (self->kind != THREAD_FOREIGN)
         context->uc_stack = self->worker->altstack;
 }
@@ -90,7 +91,7 @@ static void handle_in_place(struct thread *self, siginfo_t *info, ucontext_t *co
 
     memcpy(&bits, &context->uc_sigmask, sizeof bits);
     signal_set(&mask, bits);
-    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    kernel_sigmask(SIG_SETMASK, &mask, NULL);
     handle(self, info, context);
     close_kernel_mask(self, context);
 }
@@ -145,7 +146,7 @@ static bool altstack_is_its_own(const struct thread *self)
 {
     stack_t stack;
 
-    return self->kind == THREAD_FOREIGN || sigaltstack(NULL, &stack) != 0 ||
+    return self->kind == THREAD_FOREIGN || kernel_sigaltstack(NULL, &stack) != 0 ||
            stack.ss_sp == self->worker->altstack.ss_sp;
 }
 

@@ -1,9 +1,10 @@
 /*
  * The program's actions, and what the kernel is told of them.
  *
- * A signal is ours from the first green_sigaction() for it on, or the first time that a thread blocks it or waits for
- * it; the tick's is from the start.  Then its action is in the table, libc's sigaction() and signal() mean the table,
- * and the kernel's handler is ours when there is something to do: the program has a handler, or the default action
+ * A signal is ours from the first handler for it on, given to green_sigaction() or libc's sigaction(), or the first time
+ * that a thread blocks it or waits for it; the tick's is from the start, and what the program gave a handler before.  A
+ * fault's is ours by green_sigaction() only.  Then its action is in the table, libc's sigaction() and signal() mean the
+ * table (libc.c), and the kernel's handler is ours when there is something to do: the program has a handler, or the default action
  * would hit a process that blocks the signal.  What is ignored is ignored by the kernel, too, and so in a program
  * that is executed.
  *
@@ -17,6 +18,7 @@
 
 #include <green/signal.h>
 
+#include "base/kernel_signal.h"
 #include "core/fault.h"
 #include "core/table.h"
 #include "core/tick.h"
@@ -147,7 +149,7 @@ static void see(int number)
         return;
     preempt_open(number);
     signal_set(&one, signal_bit(number));
-    pthread_sigmask(SIG_UNBLOCK, &one, NULL);
+    kernel_sigmask(SIG_UNBLOCK, &one, NULL);
 }
 
 void signal_see(int number)
@@ -249,11 +251,16 @@ void signal_default(int number)
     signal_kernel_action(number, &action, &before);
     syscall(SYS_tgkill, getpid(), gettid(), number);
     signal_set(&one, signal_bit(number));
-    pthread_sigmask(SIG_UNBLOCK, &one, NULL);
+    kernel_sigmask(SIG_UNBLOCK, &one, NULL);
     signal_kernel_action(number, &before, NULL);
     if (number == settings.signal)
         for (struct worker *worker = workers_all(); worker; worker = worker->next)
             tick_send(worker);
+}
+
+static bool has_handler(const struct sigaction *action)
+{
+    return action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
 }
 
 int signals_init(const struct sigaction *tick)
@@ -270,6 +277,9 @@ int signals_init(const struct sigaction *tick)
     atomic_fetch_or(&ours, signal_bit(settings.signal));
     atomic_fetch_or(&signal_masked, signal_bit(settings.signal) | SIGNALS_UNBLOCKABLE);
     atomic_store(&signal_seen, signal_bit(settings.signal));
+    for (int number = 1; number <= SIGNALS; number++)
+        if (signal_kernel_action(number, NULL, &before) == 0 && has_handler(&before))
+            signal_see(number);
     return 0;
 }
 
@@ -280,47 +290,7 @@ void signal_table_fork_reset(void)
         atomic_fetch_add(&version, 1);
 }
 
-static bool in_table(int number)
+bool signal_in_table(int number)
 {
     return signal_valid(number) && atomic_load(&signal_seen) & signal_bit(number);
-}
-
-/* In place of libc's. */
-GREEN_API int sigaction(int number, const struct sigaction *action, struct sigaction *before)
-{
-    return in_table(number) ? green_sigaction(number, action, before)
-                            : signal_kernel_action(number, action, before);
-}
-
-/*
- * The kernel drops a signal that finds another of its number pending on the same kernel thread, and that may be a
- * tick; and the thread may change its kernel thread before it comes.  So what raise() does, to run the handler before
- * it returns, is done without the kernel.
- */
-GREEN_API int raise(int number)
-{
-    if (self_thread && in_table(number))
-        return green_raise(number);
-    return (int)syscall(SYS_tgkill, getpid(), gettid(), number);
-}
-
-static sighandler_t set_handler(int number, sighandler_t handler, int flags)
-{
-    struct sigaction action, before;
-
-    memset(&action, 0, sizeof action);
-    action.sa_handler = handler;
-    action.sa_flags = flags;
-    return sigaction(number, &action, &before) == 0 ? before.sa_handler : SIG_ERR;
-}
-
-GREEN_API sighandler_t signal(int number, sighandler_t handler)
-{
-    return set_handler(number, handler, SA_RESTART);
-}
-
-/* What signal() is in a program compiled for System V or strict POSIX. */
-GREEN_API sighandler_t __sysv_signal(int number, sighandler_t handler)
-{
-    return set_handler(number, handler, (int)(SA_RESETHAND | SA_NODEFER));
 }

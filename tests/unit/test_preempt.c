@@ -7,6 +7,8 @@
 #include <signal.h>
 #include <stdatomic.h>
 
+#include "base/kernel_signal.h"
+
 TestSuite(preempt, .timeout = LIMIT);
 
 static atomic_bool over;
@@ -280,7 +282,7 @@ ON_BOTH(preempt, rounding_mode_is_a_threads_own)
 static void mask_step(unsigned index, uint64_t round)
 {
     sigset_t mask;
-    must(sigprocmask(SIG_SETMASK, NULL, &mask) == 0);
+    must(kernel_sigmask(SIG_SETMASK, NULL, &mask) == 0);
     must(!sigismember(&mask, SIGALRM));
     if ((index + round) % 64 == 0)
         green_yield();

@@ -3,6 +3,7 @@
  */
 #include "unit.h"
 
+#include <dlfcn.h>
 #include <signal.h>
 #include <stdatomic.h>
 
@@ -174,7 +175,7 @@ ON_BOTH(sem, ring)
 }
 
 /*
- * A handler that the library knows nothing of, set by libc's sigaction(), runs wherever the kernel lets it: among the
+ * A handler that the library knows nothing of, as libc's own sigaction() sets it, runs wherever the kernel lets it: among the
  * program's instructions, where a worker sleeps, and inside the library, where it may interrupt the very semaphore it
  * posts.  Each post arrives.
  */
@@ -189,6 +190,13 @@ static void post_mail(int number)
     must(number == SIGUSR2);
     if (atomic_fetch_add(&posted, 1) < POSTS)
         must(green_sem_post(&mail) == 0);
+}
+
+static void handle_unknown(int number, const struct sigaction *action)
+{
+    __typeof__(&sigaction) libcs;
+    *(void **)&libcs = dlsym(RTLD_NEXT, "sigaction");
+    must(libcs && libcs(number, action, NULL) == 0);
 }
 
 static void start_alarm(timer_t *timer)
@@ -229,7 +237,7 @@ ON_BOTH(sem, posts_from_a_handler_of_libcs)
     timer_t timer;
     green_sem_init(&mail, 0, 0);
     green_sem_init(&sem, 0, 0);
-    must(sigaction(SIGUSR2, &action, NULL) == 0);
+    handle_unknown(SIGUSR2, &action);
     for (int i = 0; i < 2; i++)
         takers[i] = spawn(take_mail, NULL);
     for (int i = 0; i < POSTERS; i++)
@@ -252,7 +260,7 @@ ON_BOTH(sem, posts_from_a_handler_where_a_worker_sleeps)
     struct sigaction action = {.sa_handler = post_mail, .sa_flags = SA_RESTART};
     timer_t timer;
     green_sem_init(&mail, 0, 0);
-    must(sigaction(SIGUSR2, &action, NULL) == 0);
+    handle_unknown(SIGUSR2, &action);
     start_alarm(&timer);
     for (int i = 0; i < 1000; i++)
         cr_assert_eq(green_sem_wait(&mail), 0);
