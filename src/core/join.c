@@ -37,20 +37,11 @@ static bool backs_out(struct thread *target, struct thread *joiner)
 /* Become the joiner of `target`, whom join_id names: 0, EALREADY when it has ended, ESRCH, EDEADLK or EINVAL. */
 static int life_join(struct thread *target, struct thread *joiner)
 {
-    uint64_t life = life_of(target);
+    const int error = life_claim(target, joiner->join_id, joiner->index, LIFE_JOINED);
 
-    for (;;) {
-        uint32_t low = (uint32_t)life;
-        if (life >> 32 != joiner->join_id >> 32)
-            return ESRCH;
-        if (low != LIFE_JOINABLE && low != LIFE_EXITED)
-            return EINVAL;
-        if (!life_change(target, &life, low == LIFE_EXITED ? LIFE_JOINED : joiner->index))
-            continue;
-        if (low == LIFE_EXITED)
-            return EALREADY;
-        return backs_out(target, joiner) ? EDEADLK : 0;
-    }
+    if (unlikely(error))
+        return error;
+    return backs_out(target, joiner) ? EDEADLK : 0;
 }
 
 /*
@@ -182,22 +173,14 @@ int green_join(green_t id, void **result)
 
 static int detach(struct thread *self, struct thread *target, green_t id)
 {
-    uint64_t life = life_of(target);
+    const int error = life_claim(target, id, LIFE_DETACHED, LIFE_DETACHED);
 
-    for (;;) {
-        uint32_t low = (uint32_t)life;
-        if (life >> 32 != id >> 32)
-            return ESRCH;
-        if (low != LIFE_JOINABLE && low != LIFE_EXITED)
-            return EINVAL;
-        if (!life_change(target, &life, LIFE_DETACHED))
-            continue;
-        if (low == LIFE_EXITED && target->bound)
-            bound_part(self, target, false);
-        if (low == LIFE_EXITED)
-            life_release(self->worker->proc, target);
-        return 0;
-    }
+    if (error != EALREADY)
+        return error;
+    if (target->bound)
+        bound_part(self, target, false);
+    life_release(self->worker->proc, target);
+    return 0;
 }
 
 int green_detach(green_t id)

@@ -27,24 +27,6 @@ void join_timed_fork_reset(void)
     timed_lock.word = 0;
 }
 
-/* Take an ended target, or enter a joiner in its life: 0, EALREADY when it has ended, ESRCH, EINVAL. */
-static int claim_or_enter(struct thread *target, green_t id, const struct thread *joiner)
-{
-    uint64_t life = life_of(target);
-
-    for (;;) {
-        uint32_t low = (uint32_t)life;
-        if (life >> 32 != id >> 32)
-            return ESRCH;
-        if (low != LIFE_JOINABLE && low != LIFE_EXITED)
-            return EINVAL;
-        if (low == LIFE_JOINABLE && !joiner)
-            return 0;
-        if (life_change(target, &life, low == LIFE_EXITED ? LIFE_JOINED : LIFE_TIMED | joiner->index))
-            return low == LIFE_EXITED ? EALREADY : 0;
-    }
-}
-
 bool life_end_timed(struct thread *target)
 {
     struct thread *joiner = NULL;
@@ -75,7 +57,7 @@ static bool take_back(struct thread *self, struct thread *target)
 static int wait_once(struct thread *self, struct thread *target, green_t id, uint64_t deadline)
 {
     lock_acquire(&timed_lock, RANK_QUEUE);
-    int error = claim_or_enter(target, id, self);
+    int error = life_claim(target, id, LIFE_TIMED | self->index, LIFE_JOINED);
     if (error) {
         lock_release(&timed_lock, RANK_QUEUE);
         return error == EALREADY ? 0 : error;
@@ -132,7 +114,7 @@ int green_tryjoin_np(green_t id, void **result)
     if (!self)
         return ENOMEM;
     struct thread *target = table_find(id);
-    int error = target ? claim_or_enter(target, id, NULL) : ESRCH;
+    int error = target ? life_claim(target, id, LIFE_JOINABLE, LIFE_JOINED) : ESRCH; /* while it lives, as it was */
     if (error == EALREADY)
         life_take(self, target, result);
     leave(self);

@@ -8,6 +8,8 @@
 #ifndef LIFE_H
 #define LIFE_H
 
+#include <errno.h>
+
 #include "core/thread.h"
 
 static inline uint64_t life_of(const struct thread *thread)
@@ -28,6 +30,25 @@ static inline bool life_change(struct thread *thread, uint64_t *life, uint32_t l
 static inline bool life_is_timed(uint64_t life)
 {
     return (uint32_t)life >= LIFE_TIMED && (uint32_t)life < LIFE_JOINED;
+}
+
+/*
+ * For whoever joins or detaches it: the life that `id` names becomes `living`, or `ended` when it is over.  0, EALREADY
+ * when it was over, ESRCH when it is another's, EINVAL when it is somebody's already.
+ */
+static inline int life_claim(struct thread *target, green_t id, uint32_t living, uint32_t ended)
+{
+    uint64_t life = life_of(target);
+    uint32_t low;
+
+    do {
+        low = (uint32_t)life;
+        if (unlikely(life >> 32 != id >> 32))
+            return ESRCH;
+        if (unlikely(low != LIFE_JOINABLE && low != LIFE_EXITED))
+            return EINVAL;
+    } while (unlikely(!life_change(target, &life, low == LIFE_EXITED ? ended : living)));
+    return low == LIFE_EXITED ? EALREADY : 0;
 }
 
 /* It has ended, and was seen to have a joiner with a deadline: hand it over.  False: that one has given up. */
