@@ -1,9 +1,9 @@
 /*
- * Synchronisation: what POSIX has beside plain mutexes, condition variables and semaphores, which are in <green.h>.
+ * Synchronisation.  Included by <green.h>.
  *
- * Overview.  Attributes that decide what a mutex does when its owner ends or has a low priority; read-write locks;
- * barriers; spin locks; named semaphores.  All work between green threads of both scopes and kernel threads of the
- * program's, as everything does.
+ * Overview.  Mutexes, with attributes that decide what they do when their owner ends or has a low priority; condition
+ * variables; semaphores, also by name; read-write locks; barriers; spin locks.  All work between green threads of both
+ * scopes and kernel threads of the program's, as everything does.
  *
  * Nothing is shared between processes.  An object that others wait for holds pointers into this process, so a mutex,
  * condition variable, read-write lock or barrier cannot work in another, and GREEN_PROCESS_SHARED is refused with
@@ -24,8 +24,44 @@ extern "C" {
 #endif
 
 /*
- * Types.  All are opaque.
+ * Types.  All are opaque; the fields are here for their size and for static initialisation only.
  */
+
+typedef struct {
+    unsigned __state;
+    unsigned __kind;
+    unsigned __count;
+    unsigned __since;
+    uint64_t __owner;
+    struct __green_queue __queue;
+    uint64_t __reserved[2];
+} green_mutex_t;
+
+typedef struct {
+    int __kind;
+    int __protocol;
+    int __robust;
+    int __ceiling;
+} green_mutexattr_t;
+
+typedef struct {
+    clockid_t __clock;
+    struct __green_queue __queue;
+    uint64_t __inside;
+    uint64_t __reserved[1];
+} green_cond_t;
+
+typedef struct {
+    clockid_t __clock;
+    int __reserved[3];
+} green_condattr_t;
+
+typedef struct {
+    unsigned __value;
+    unsigned __noted;
+    struct __green_queue __queue;
+    uint64_t __reserved[1];
+} green_sem_t;
 
 typedef struct {
     unsigned __state;
@@ -80,6 +116,58 @@ GREEN_API int green_barrierattr_setpshared(green_barrierattr_t *attr, int shared
 GREEN_API int green_barrierattr_getpshared(const green_barrierattr_t *attr, int *shared);
 
 /*
+ * Mutexes.
+ */
+
+#define GREEN_MUTEX_NORMAL 0
+#define GREEN_MUTEX_RECURSIVE 1
+#define GREEN_MUTEX_ERRORCHECK 2
+#define GREEN_MUTEX_DEFAULT GREEN_MUTEX_NORMAL
+
+#define GREEN_MUTEX_INITIALIZER {0, GREEN_MUTEX_NORMAL, 0, 0, 0, {0, 0, 0}, {0, 0}}
+#define GREEN_RECURSIVE_MUTEX_INITIALIZER_NP {0, GREEN_MUTEX_RECURSIVE, 0, 0, 0, {0, 0, 0}, {0, 0}}
+#define GREEN_ERRORCHECK_MUTEX_INITIALIZER_NP {0, GREEN_MUTEX_ERRORCHECK, 0, 0, 0, {0, 0, 0}, {0, 0}}
+
+/*
+ * None of these blocks.  EINVAL: no such type, or a null pointer.  Source: pthread_mutexattr_*.
+ */
+GREEN_API int green_mutexattr_init(green_mutexattr_t *attr);
+GREEN_API int green_mutexattr_destroy(green_mutexattr_t *attr);
+GREEN_API int green_mutexattr_settype(green_mutexattr_t *attr, int type);
+GREEN_API int green_mutexattr_gettype(const green_mutexattr_t *attr, int *type);
+
+/*
+ * EBUSY from destroy: it is locked, or a thread that was woken is about to lock it.  EINVAL: a bad attribute or a null
+ * pointer.  Source: pthread_mutex_init.
+ */
+GREEN_API int green_mutex_init(green_mutex_t *mutex, const green_mutexattr_t *attr);
+GREEN_API int green_mutex_destroy(green_mutex_t *mutex);
+
+/*
+ * Lock.  lock and timedlock block; a contended lock spins for a moment while its owner runs on another processor.
+ * Waiters are woken in order; one that finds the mutex taken by a newcomer is handed it by the first unlock that comes
+ * 0.1 ms later, so nobody waits for ever.
+ * abstime is of CLOCK_REALTIME for timedlock, of the given clock (that or CLOCK_MONOTONIC) for clocklock.  Signal
+ * handler: no.  Source: pthread_mutex_lock, _trylock, _timedlock, _clocklock.
+ *   EBUSY      trylock: somebody holds it
+ *   EDEADLK    an error-checking mutex is the caller's already
+ *   EAGAIN     a recursive mutex is locked 2^32-1 times
+ *   ETIMEDOUT  the time came first
+ *   EINVAL     a time that is none, an unknown clock, a null pointer
+ *   EOWNERDEAD, ENOTRECOVERABLE  a robust mutex only: see green_mutex_consistent()
+ */
+GREEN_API int green_mutex_lock(green_mutex_t *mutex);
+GREEN_API int green_mutex_trylock(green_mutex_t *mutex);
+GREEN_API int green_mutex_timedlock(green_mutex_t *mutex, const struct timespec *abstime);
+GREEN_API int green_mutex_clocklock(green_mutex_t *mutex, clockid_t clock, const struct timespec *abstime);
+
+/*
+ * Unlock and wake the first waiter.  Does not block.  Signal handler: no.  Source: pthread_mutex_unlock.
+ *   EPERM  a recursive, error-checking or robust mutex, or one with a protocol, that the caller does not hold
+ */
+GREEN_API int green_mutex_unlock(green_mutex_t *mutex);
+
+/*
  * Mutexes: what the owner's priority does.  GREEN_PRIO_INHERIT: it has at least that of whoever waits;
  * GREEN_PRIO_PROTECT: at least the mutex's ceiling; GREEN_PRIO_NONE (default): nothing.  This means something to
  * multiplexed threads under the policy `priority` (<green/policy.h>), where mutexes of every protocol inherit; under
@@ -121,6 +209,79 @@ GREEN_API int green_mutex_getprioceiling(const green_mutex_t *mutex, int *ceilin
 GREEN_API int green_mutexattr_setrobust(green_mutexattr_t *attr, int robust);
 GREEN_API int green_mutexattr_getrobust(const green_mutexattr_t *attr, int *robust);
 GREEN_API int green_mutex_consistent(green_mutex_t *mutex);
+
+/*
+ * Condition variables.
+ */
+
+#define GREEN_COND_INITIALIZER {CLOCK_REALTIME, {0, 0, 0}, 0, {0}}
+
+/* The clock of timedwait: CLOCK_REALTIME (default) or CLOCK_MONOTONIC, else EINVAL.  Source: pthread_condattr_*. */
+GREEN_API int green_condattr_init(green_condattr_t *attr);
+GREEN_API int green_condattr_destroy(green_condattr_t *attr);
+GREEN_API int green_condattr_setclock(green_condattr_t *attr, clockid_t clock);
+GREEN_API int green_condattr_getclock(const green_condattr_t *attr, clockid_t *clock);
+
+/*
+ * EBUSY from destroy: threads wait.  Those that a broadcast has woken do not count: destroy waits, if it must, until
+ * they have let go of the condition variable, and never for the mutex.  EINVAL: a null pointer.  Signal handler: no.
+ * Source: pthread_cond_init.
+ */
+GREEN_API int green_cond_init(green_cond_t *cond, const green_condattr_t *attr);
+GREEN_API int green_cond_destroy(green_cond_t *cond);
+
+/*
+ * Unlock the mutex and wait, in one step as seen by whoever locks it next; lock it again before returning, also on
+ * ETIMEDOUT.  A recursive mutex is released whole.  A signal handler that runs on the thread ends the wait with 0, so
+ * keep the usual loop.  Blocks.
+ * Signal handler: no.  Source: pthread_cond_wait, _timedwait, _clockwait.
+ *   ETIMEDOUT  the time came first
+ *   EPERM      the mutex is of a type that knows its owner, and not the caller's
+ *   EINVAL     a time that is none, an unknown clock, a null pointer
+ *   EOWNERDEAD, ENOTRECOVERABLE  from locking a robust mutex again: held after the former, not after the latter
+ */
+GREEN_API int green_cond_wait(green_cond_t *cond, green_mutex_t *mutex);
+GREEN_API int green_cond_timedwait(green_cond_t *cond, green_mutex_t *mutex, const struct timespec *abstime);
+GREEN_API int green_cond_clockwait(green_cond_t *cond, green_mutex_t *mutex, clockid_t clock,
+                                   const struct timespec *abstime);
+
+/* Wake the first waiter, or all.  Do not block.  Signal handler: no.  Source: pthread_cond_signal, _broadcast. */
+GREEN_API int green_cond_signal(green_cond_t *cond);
+GREEN_API int green_cond_broadcast(green_cond_t *cond);
+
+/*
+ * Semaphores.  As their twins, these return -1 and set errno.
+ */
+
+#define GREEN_SEM_VALUE_MAX 0x7fffffff
+
+/*
+ * EINVAL: a value above GREEN_SEM_VALUE_MAX, or null.  ENOSYS: shared between processes.  EBUSY from destroy: threads
+ * wait.  Source: sem_init, sem_destroy.
+ */
+GREEN_API int green_sem_init(green_sem_t *sem, int shared, unsigned value);
+GREEN_API int green_sem_destroy(green_sem_t *sem);
+
+/*
+ * Take one.  wait, timedwait and clockwait block, first come first served.  Signal handler: trywait only.
+ * Source: sem_wait, sem_trywait, sem_timedwait, sem_clockwait.
+ *   EAGAIN     trywait: there is none
+ *   EINTR      a handler without SA_RESTART has run
+ *   ETIMEDOUT  the time came first
+ *   EINVAL     a time that is none, an unknown clock, a null pointer
+ */
+GREEN_API int green_sem_wait(green_sem_t *sem);
+GREEN_API int green_sem_trywait(green_sem_t *sem);
+GREEN_API int green_sem_timedwait(green_sem_t *sem, const struct timespec *abstime);
+GREEN_API int green_sem_clockwait(green_sem_t *sem, clockid_t clock, const struct timespec *abstime);
+
+/*
+ * Give one: the first waiter has it, or the value grows.  Does not block.  Signal handler: yes, whoever has set it, on a
+ * thread that has called this library before.
+ * EOVERFLOW: the value is GREEN_SEM_VALUE_MAX.  Source: sem_post.
+ */
+GREEN_API int green_sem_post(green_sem_t *sem);
+GREEN_API int green_sem_getvalue(green_sem_t *sem, int *value);
 
 /*
  * Read-write locks: many readers or one writer.
