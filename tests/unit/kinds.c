@@ -21,10 +21,7 @@ green_attr_t bound_attr(void)
 
 green_t spawn_bound(void *(*routine)(void *), void *arg)
 {
-    green_attr_t attr = bound_attr();
-    green_t thread;
-    must(green_create(&thread, &attr, routine, arg) == 0);
-    return thread;
+    return spawn_in(GREEN_SCOPE_SYSTEM, routine, arg);
 }
 
 static void *run_foreigner(void *arg)

@@ -20,16 +20,6 @@ static void *run_outsider(void *arg)
     return NULL;
 }
 
-static green_t bind(void *(*routine)(void *), void *arg)
-{
-    green_attr_t attr;
-    green_t thread;
-    must(green_attr_init(&attr) == 0);
-    must(green_attr_setscope(&attr, GREEN_SCOPE_SYSTEM) == 0);
-    must(green_create(&thread, &attr, routine, arg) == 0);
-    return thread;
-}
-
 void run_mixed(void *(*routine)(void *), void *arg)
 {
     struct outsider outsiders[MIXED_EACH];
@@ -39,7 +29,7 @@ void run_mixed(void *(*routine)(void *), void *arg)
         must(green_sem_init(&outsiders[i].ended, 0, 0) == 0);
         must(pthread_create(&outsiders[i].thread, NULL, run_outsider, &outsiders[i]) == 0);
         threads[2 * i] = spawn(routine, arg);
-        threads[2 * i + 1] = bind(routine, arg);
+        threads[2 * i + 1] = spawn_in(GREEN_SCOPE_SYSTEM, routine, arg);
     }
     for (int i = 0; i < 2 * MIXED_EACH; i++)
         join_result(threads[i]);

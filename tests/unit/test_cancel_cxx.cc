@@ -85,16 +85,6 @@ __attribute__((no_sanitize("undefined"))) void *outer(void *arg)
     return nullptr;
 }
 
-green_t spawn_in(int scope, void *(*routine)(void *), void *arg)
-{
-    green_attr_t attr;
-    green_t thread;
-
-    must(green_attr_init(&attr) == 0 && green_attr_setscope(&attr, scope) == 0);
-    must(green_create(&thread, &attr, routine, arg) == 0);
-    return thread;
-}
-
 void in_order(int scope)
 {
     const std::vector<std::string> expected = {"within", "handler of inner", "inner",            "catch all",   "caught",

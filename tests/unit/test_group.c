@@ -1,79 +1,20 @@
 /*
- * Task groups: error numbers, waiting for all, the first failure, deadlines that nest, and what tasks see of them.
+ * Task groups: error numbers, waiting for all, the first failure, trees, and what tasks see of them.
  */
-#include "unit.h"
+#include "group.h"
 
-#include <green/group.h>
 #include <pthread.h>
-#include <stdatomic.h>
 
 #include "crew.h"
 
 TestSuite(group, .timeout = LIMIT);
-
-static green_group_t *make(green_group_t *parent)
-{
-    green_group_t *made = NULL;
-    must(green_group_create(&made, parent) == 0);
-    return made;
-}
-
-static void spawn_task(green_group_t *group, int (*task)(void *), void *arg)
-{
-    must(green_group_spawn(group, NULL, task, arg) == 0);
-}
-
-static int wait_for_group(green_group_t *group)
-{
-    int failure = -1;
-    must(green_group_wait(group, &failure) == 0);
-    return failure;
-}
-
-static void set_deadline(green_group_t *group, int64_t after_ns)
-{
-    struct timespec when = time_after(CLOCK_MONOTONIC, after_ns);
-    must(green_group_setdeadline(group, CLOCK_MONOTONIC, &when) == 0);
-}
-
-#define FOR_EVER_NS INT64_C(3600000000000)
-
-static int succeed(void *arg)
-{
-    if (arg)
-        atomic_fetch_add((atomic_int *)arg, 1);
-    return 0;
-}
-
-static int fail_with(void *arg)
-{
-    return (int)(intptr_t)arg;
-}
-
-/* Until the group is stopped, which it notices by looking. */
-static int stay(void *arg)
-{
-    must(green_setcancelstate(GREEN_CANCEL_DISABLE, NULL) == 0);
-    while (!green_group_stopped(NULL))
-        green_yield();
-    return succeed(arg);
-}
-
-/* The same by waiting. */
-static int stay_on_channel(void *arg)
-{
-    must(green_setcancelstate(GREEN_CANCEL_DISABLE, NULL) == 0);
-    must(green_chan_recv(green_group_stop_chan(NULL), NULL) == EPIPE);
-    must(green_group_stopped(NULL));
-    return succeed(arg);
-}
 
 ON_BOTH(group, bad_arguments)
 {
     green_group_t *volatile none = NULL, **volatile nowhere = NULL;
     int (*volatile no_task)(void *) = NULL;
     const struct timespec *volatile no_time = NULL, late = {0, 1000000000}, now = {0, 0};
-    green_group_t *group = make(NULL);
+    green_group_t *group = make_group(NULL);
     green_attr_t attr;
     cr_assert_eq(green_group_create(nowhere, NULL), EINVAL);
     cr_assert_eq(green_group_destroy(none), EINVAL);
@@ -100,7 +41,7 @@ ON_BOTH(group, bad_arguments)
 ON_BOTH(group, waits_for_all)
 {
     atomic_int done = 0;
-    green_group_t *group = make(NULL);
+    green_group_t *group = make_group(NULL);
     for (int round = 1; round <= 3; round++) {
         for (int i = 0; i < 100; i++)
             spawn_task(group, succeed, &done);
@@ -115,9 +56,8 @@ ON_BOTH(group, waits_for_all)
 ON_BOTH(group, the_first_failure_stops_the_rest)
 {
     atomic_int stopped = 0;
-    green_group_t *group = make(NULL);
-    for (int i = 0; i < 20; i++)
-        spawn_task(group, i % 2 ? stay : stay_on_channel, &stopped);
+    green_group_t *group = make_group(NULL);
+    spawn_stayers(group, 20, &stopped);
     cr_assert_eq(green_group_stopped(group), 0);
     spawn_task(group, fail_with, (void *)(intptr_t)-7);
     cr_assert_eq(wait_for_group(group), -7);
@@ -132,9 +72,8 @@ ON_BOTH(group, the_first_failure_stops_the_rest)
 ON_BOTH(group, stop)
 {
     atomic_int stopped = 0;
-    green_group_t *group = make(NULL);
-    for (int i = 0; i < 20; i++)
-        spawn_task(group, i % 2 ? stay : stay_on_channel, &stopped);
+    green_group_t *group = make_group(NULL);
+    spawn_stayers(group, 20, &stopped);
     cr_assert_eq(green_group_stop(group), 0);
     cr_assert_eq(green_group_stop(group), 0);
     cr_assert_eq(wait_for_group(group), ECANCELED);
@@ -153,12 +92,11 @@ ON_BOTH(group, a_task_that_does_not_return_has_failed)
     green_attr_t attr;
     green_attr_init(&attr);
     for (int scope = GREEN_SCOPE_PROCESS; scope <= GREEN_SCOPE_SYSTEM; scope++) {
-        green_group_t *group = make(NULL);
+        green_group_t *group = make_group(NULL);
         green_attr_setscope(&attr, scope);
         spawn_task(group, stay, &stopped);
         cr_assert_eq(green_group_spawn(group, &attr, leave_by_exit, NULL), 0);
-        cr_assert_eq(wait_for_group(group), ECANCELED);
-        cr_assert_eq(green_group_destroy(group), 0);
+        end_group(group, ECANCELED);
     }
     cr_assert_eq(stopped, 2);
 }
@@ -207,7 +145,7 @@ ON_BOTH(group, stopping_cancels_who_waits)
     green_chan_t *chan;
     green_attr_init(&attr);
     for (int scope = GREEN_SCOPE_PROCESS; scope <= GREEN_SCOPE_SYSTEM; scope++) {
-        green_group_t *group = make(NULL);
+        green_group_t *group = make_group(NULL);
         green_attr_setscope(&attr, scope);
         atomic_store(&cleaned, 0);
         must(green_chan_create(&chan, 0, 0) == 0);
@@ -232,7 +170,7 @@ ON_BOTH(group, stopping_cancels_who_waits)
 ON_BOTH(group, stopping_goes_down_and_not_up)
 {
     atomic_int above = 0, below = 0;
-    green_group_t *top = make(NULL), *middle = make(top), *left = make(middle), *right = make(middle);
+    green_group_t *top = make_group(NULL), *middle = make_group(top), *left = make_group(middle), *right = make_group(middle);
     spawn_task(top, stay, &above);
     spawn_task(middle, stay, &below);
     spawn_task(left, stay, &below);
@@ -245,7 +183,7 @@ ON_BOTH(group, stopping_goes_down_and_not_up)
     cr_assert_eq(below, 3);
     cr_assert_eq(above, 0);
     cr_assert_eq(green_group_stopped(top), 0);
-    green_group_t *late = make(middle);
+    green_group_t *late = make_group(middle);
     cr_assert(green_group_stopped(late), "made under a stopped one");
     cr_assert_eq(green_group_spawn(late, NULL, succeed, NULL), ECANCELED);
     cr_assert_eq(wait_for_group(late), ECANCELED);
@@ -266,7 +204,7 @@ static atomic_int leaves;
 static int grow(void *arg)
 {
     intptr_t depth = (intptr_t)arg;
-    green_group_t *outer = green_group_self(), *group = make(NULL);
+    green_group_t *outer = green_group_self(), *group = make_group(NULL);
     must(outer && green_group_wait(outer, NULL) == EDEADLK);
     if (depth == 0) {
         stay_on_channel(&leaves);
@@ -287,7 +225,7 @@ static int stop_when_grown(void *arg)
 
 ON_BOTH(group, tasks_make_groups_below_their_own)
 {
-    green_group_t *group = make(NULL);
+    green_group_t *group = make_group(NULL);
     spawn_task(group, grow, (void *)3);
     while (stats_now().threads_live < 1 + 1 + 3 + 9 + 27)
         green_usleep(200);
@@ -308,112 +246,11 @@ static int spawn_more(void *arg)
 ON_BOTH(group, tasks_spawn_in_their_own)
 {
     atomic_int done = 0;
-    green_group_t *group = make(NULL);
+    green_group_t *group = make_group(NULL);
     for (int i = 0; i < 5; i++)
         spawn_task(group, spawn_more, &done);
     cr_assert_eq(wait_for_group(group), 0);
     cr_assert_eq(done, 250);
-    cr_assert_eq(green_group_destroy(group), 0);
-}
-
-/* Deadlines. */
-ON_BOTH(group, a_deadline_stops_who_still_runs)
-{
-    const clockid_t clocks[] = {CLOCK_MONOTONIC, CLOCK_REALTIME};
-    for (int i = 0; i < 2; i++) {
-        atomic_int stopped = 0;
-        green_group_t *group = make(NULL);
-        struct timespec when = time_after(clocks[i], 5000000);
-        spawn_task(group, stay_on_channel, &stopped);
-        spawn_task(group, stay, &stopped);
-        cr_assert_eq(green_group_setdeadline(group, clocks[i], &when), 0);
-        cr_assert_eq(wait_for_group(group), ETIMEDOUT);
-        cr_assert(time_reached(clocks[i], when));
-        cr_assert_eq(stopped, 2);
-        cr_assert_eq(green_group_spawn(group, NULL, succeed, NULL), ECANCELED);
-        cr_assert_eq(green_group_destroy(group), 0);
-    }
-}
-
-ON_BOTH(group, a_deadline_that_nobody_needs)
-{
-    atomic_int done = 0;
-    green_group_t *group = make(NULL);
-    set_deadline(group, FOR_EVER_NS);
-    spawn_task(group, succeed, &done);
-    cr_assert_eq(wait_for_group(group), 0);
-    set_deadline(group, 0);
-    cr_assert_eq(wait_for_group(group), 0, "all had ended");
-    cr_assert(green_group_stopped(group));
-    cr_assert_eq(wait_for_group(group), 0);
-    cr_assert_eq(green_group_spawn(group, NULL, succeed, &done), ECANCELED);
-    cr_assert_eq(done, 1);
-    cr_assert_eq(green_group_destroy(group), 0);
-}
-
-ON_BOTH(group, an_outer_deadline_holds_below)
-{
-    atomic_int stopped = 0;
-    green_group_t *outer = make(NULL), *before = make(outer);
-    set_deadline(before, FOR_EVER_NS);
-    set_deadline(outer, FOR_EVER_NS / 2);
-    green_group_t *after = make(outer);
-    set_deadline(after, FOR_EVER_NS);
-    spawn_task(before, stay_on_channel, &stopped);
-    spawn_task(after, stay_on_channel, &stopped);
-    set_deadline(outer, 5000000);
-    cr_assert_eq(wait_for_group(before), ETIMEDOUT);
-    cr_assert_eq(wait_for_group(after), ETIMEDOUT);
-    cr_assert_eq(stopped, 2);
-    cr_assert_eq(green_group_destroy(before), 0);
-    cr_assert_eq(green_group_destroy(after), 0);
-    cr_assert_eq(green_group_destroy(outer), 0);
-}
-
-ON_BOTH(group, an_outer_deadline_holds_for_groups_made_later)
-{
-    green_group_t *outer = make(NULL), *inner;
-    set_deadline(outer, -1);
-    inner = make(outer);
-    set_deadline(inner, FOR_EVER_NS);
-    cr_assert(green_group_stopped(inner));
-    cr_assert_eq(green_group_spawn(inner, NULL, succeed, NULL), ECANCELED);
-    cr_assert_eq(wait_for_group(inner), ETIMEDOUT);
-    cr_assert_eq(green_group_destroy(inner), 0);
-    cr_assert_eq(green_group_destroy(outer), 0);
-}
-
-ON_BOTH(group, an_inner_deadline_does_not_hold_above)
-{
-    atomic_int stopped = 0;
-    green_group_t *outer = make(NULL), *inner = make(outer);
-    set_deadline(outer, FOR_EVER_NS);
-    spawn_task(outer, stay_on_channel, &stopped);
-    spawn_task(inner, stay_on_channel, &stopped);
-    set_deadline(inner, 5000000);
-    cr_assert_eq(wait_for_group(inner), ETIMEDOUT);
-    cr_assert_eq(stopped, 1);
-    cr_assert_eq(green_group_stopped(outer), 0);
-    cr_assert_eq(green_group_stop(outer), 0);
-    cr_assert_eq(wait_for_group(outer), ECANCELED);
-    cr_assert_eq(stopped, 2);
-    cr_assert_eq(green_group_destroy(inner), 0);
-    cr_assert_eq(green_group_destroy(outer), 0);
-}
-
-static int shorten(void *arg)
-{
-    (void)arg;
-    set_deadline(green_group_self(), 3000000);
-    return stay_on_channel(NULL);
-}
-
-ON_BOTH(group, a_deadline_may_come_while_somebody_waits)
-{
-    green_group_t *group = make(NULL);
-    set_deadline(group, FOR_EVER_NS);
-    spawn_task(group, shorten, NULL);
-    cr_assert_eq(wait_for_group(group), ETIMEDOUT);
     cr_assert_eq(green_group_destroy(group), 0);
 }
 
@@ -435,7 +272,7 @@ static int select_work(void *arg)
 ON_BOTH(group, selecting_on_its_end)
 {
     green_chan_t *chans[2];
-    green_group_t *group = make(NULL);
+    green_group_t *group = make_group(NULL);
     for (int i = 0; i < 2; i++)
         must(green_chan_create(&chans[i], sizeof(long), 0) == 0);
     for (int i = 0; i < 5; i++)
@@ -446,8 +283,7 @@ ON_BOTH(group, selecting_on_its_end)
         cr_assert_eq(back, i);
     }
     green_group_stop(group);
-    cr_assert_eq(wait_for_group(group), ECANCELED);
-    cr_assert_eq(green_group_destroy(group), 0);
+    end_group(group, ECANCELED);
     for (int i = 0; i < 2; i++)
         cr_assert_eq(green_chan_destroy(chans[i]), 0);
 }
@@ -472,7 +308,7 @@ static int with_value(void *arg)
 ON_BOTH(group, destructors_are_waited_for)
 {
     green_attr_t bound;
-    green_group_t *group = make(NULL);
+    green_group_t *group = make_group(NULL);
     must(pthread_key_create(&key, slowly_destroyed) == 0);
     green_attr_init(&bound);
     green_attr_setscope(&bound, GREEN_SCOPE_SYSTEM);
@@ -488,7 +324,7 @@ Test(group, ended_tasks_do_not_pile_up, .timeout = LIMIT)
 {
     atomic_int done = 0;
     start_cooperative();
-    green_group_t *group = make(NULL);
+    green_group_t *group = make_group(NULL);
     uint64_t before = stats_now().stacks_mapped;
     for (int i = 0; i < 5000; i++) {
         spawn_task(group, succeed, &done);
@@ -496,8 +332,7 @@ Test(group, ended_tasks_do_not_pile_up, .timeout = LIMIT)
             green_yield();
     }
     cr_assert_lt(stats_now().stacks_mapped - before, 500);
-    cr_assert_eq(wait_for_group(group), 0);
-    cr_assert_eq(green_group_destroy(group), 0);
+    end_group(group, 0);
 }
 
 /* Threads of every kind use groups, and wait for each other's. */
@@ -508,7 +343,7 @@ static void use_groups(unsigned index)
 {
     for (int round = 0; round < 50; round++) {
         atomic_int done = 0;
-        green_group_t *own = make(shared);
+        green_group_t *own = make_group(shared);
         for (int i = 0; i < 5; i++) {
             spawn_task(own, succeed, &done);
             spawn_task(shared, succeed, &shared_done);
@@ -525,7 +360,7 @@ static void use_groups(unsigned index)
 
 ON_BOTH(group, threads_of_every_kind)
 {
-    shared = make(NULL);
+    shared = make_group(NULL);
     crew_of_all_kinds(3, use_groups, NULL);
     cr_assert_eq(shared_done, 9 * 50 * 5);
     cr_assert_eq(green_group_destroy(shared), 0);
@@ -534,7 +369,7 @@ ON_BOTH(group, threads_of_every_kind)
 static void group_step(unsigned index, uint64_t round)
 {
     atomic_int ended = 0;
-    green_group_t *group = make(NULL);
+    green_group_t *group = make_group(NULL);
     if (round % 2)
         set_deadline(group, (int64_t)(round % 16) * 20000);
     int wanted = 0, error = 0;

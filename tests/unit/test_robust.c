@@ -121,24 +121,11 @@ static void *run_at_once(void *arg)
     return arg;
 }
 
-static green_t spawn_at(int priority, void *(*routine)(void *))
-{
-    const struct sched_param param = {.sched_priority = priority};
-    green_attr_t attr;
-    green_t thread;
-    must(green_attr_init(&attr) == 0);
-    must(green_attr_setinheritsched(&attr, GREEN_EXPLICIT_SCHED) == 0);
-    must(green_attr_setschedpolicy(&attr, SCHED_RR) == 0);
-    must(green_attr_setschedparam(&attr, &param) == 0);
-    must(green_create(&thread, &attr, routine, NULL) == 0);
-    return thread;
-}
-
 /* Its ceiling is above the other's priority, and its own below. */
 static void *create_under_a_ceiling(void *arg)
 {
     must(green_mutex_lock(&mutex) == 0);
-    green_t other = spawn_at(10, run_at_once);
+    green_t other = spawn_at(10, run_at_once, NULL);
     must(!atomic_load(&ran));
     must(green_mutex_unlock(&mutex) == 0);
     must(atomic_load(&ran));
@@ -161,9 +148,9 @@ Test(robust, ceilings_protect)
     make(GREEN_MUTEX_NORMAL, GREEN_PRIO_PROTECT, GREEN_MUTEX_STALLED); /* at 12 */
     for (int i = 0; i < 100; i++) {
         atomic_store(&ran, false);
-        join_result(spawn_at(3, create_under_a_ceiling));
+        join_result(spawn_at(3, create_under_a_ceiling, NULL));
     }
-    join_result(spawn_at(13, lock_above_the_ceiling));
+    join_result(spawn_at(13, lock_above_the_ceiling, NULL));
 }
 
 static void *end_with_it(void *arg)
@@ -176,16 +163,6 @@ static void *exit_with_it(void *arg)
 {
     must(green_mutex_lock(&mutex) == 0);
     green_exit(arg);
-}
-
-static green_t bind(void *(*routine)(void *))
-{
-    green_attr_t attr;
-    green_t thread;
-    must(green_attr_init(&attr) == 0);
-    must(green_attr_setscope(&attr, GREEN_SCOPE_SYSTEM) == 0);
-    must(green_create(&thread, &attr, routine, NULL) == 0);
-    return thread;
 }
 
 /* It is the caller's, inconsistent; mend it. */
@@ -208,9 +185,9 @@ ON_BOTH(robust, next_owner_is_told)
     mend(green_mutex_lock(&mutex));
     join_result(spawn(exit_with_it, NULL));
     mend(green_mutex_trylock(&mutex));
-    join_result(bind(end_with_it));
+    join_result(spawn_in(GREEN_SCOPE_SYSTEM, end_with_it, NULL));
     mend(green_mutex_timedlock(&mutex, &when));
-    join_result(bind(exit_with_it));
+    join_result(spawn_in(GREEN_SCOPE_SYSTEM, exit_with_it, NULL));
     mend(green_mutex_clocklock(&mutex, CLOCK_REALTIME, &when));
     cr_assert_eq(green_mutex_destroy(&mutex), 0);
 }
@@ -339,7 +316,7 @@ ON_BOTH(robust, waiters_are_woken_by_the_end)
     green_t first = spawn(hold_until_all_wait, &held);
     wait_for(atomic_load(&held));
     for (int i = 0; i < WAITERS; i++)
-        threads[i] = i % 2 ? bind(be_told_and_end) : spawn(be_told_and_end, NULL);
+        threads[i] = i % 2 ? spawn_in(GREEN_SCOPE_SYSTEM, be_told_and_end, NULL) : spawn(be_told_and_end, NULL);
     for (int i = 0; i < WAITERS; i++)
         join_result(threads[i]);
     join_result(first);

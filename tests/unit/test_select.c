@@ -2,10 +2,7 @@
  * Selecting among channels: error numbers, fairness by counts, times; that exactly one case is done, and nothing is left
  * behind in the others.
  */
-#include "unit.h"
-
-#include <green/chan.h>
-#include <stdatomic.h>
+#include "chan.h"
 
 #include "crew.h"
 
@@ -18,7 +15,7 @@ static green_chan_t *chans[MANY];
 static void make_all(unsigned count, size_t capacity)
 {
     for (unsigned i = 0; i < count; i++)
-        must(green_chan_create(&chans[i], sizeof(long), capacity) == 0);
+        chans[i] = make_chan(sizeof(long), capacity);
 }
 
 /* Nobody stands in any of them any more. */
@@ -37,25 +34,6 @@ static struct green_case recv_case(green_chan_t *chan, long *value)
 {
     return (struct green_case){chan, GREEN_RECV, value, -1};
 }
-
-static void send_long(green_chan_t *to, long value)
-{
-    must(green_chan_send(to, &value) == 0);
-}
-
-static long recv_long(green_chan_t *from)
-{
-    long value = -1;
-    must(green_chan_recv(from, &value) == 0);
-    return value;
-}
-
-#define assert_fails(call, number)   \
-    do {                             \
-        errno = 0;                   \
-        cr_assert_eq((call), -1);    \
-        cr_assert_eq(errno, number); \
-    } while (0)
 
 ON_BOTH(select, bad_arguments)
 {
@@ -283,7 +261,7 @@ Test(select, is_woken_by_each_of_its_cases)
     for (int i = 0; i < 2 * CHANNELS; i++) {
         green_t thread = spawn(select_all, i % 2 ? &some_day : NULL);
         while (green_chan_destroy(chans[i / 2]) == 0) { /* until it waits there */
-            must(green_chan_create(&chans[i / 2], sizeof(long), 0) == 0);
+            chans[i / 2] = make_chan(sizeof(long), 0);
             green_yield();
         }
         cr_assert_eq(green_chan_trysend(chans[i / 2], &(long){i}), 0);
@@ -306,13 +284,7 @@ Test(select, is_woken_by_each_of_its_cases)
     destroy_all(CHANNELS);
 }
 
-static atomic_int handled, in_wait;
-
-static void on_signal(int number)
-{
-    (void)number;
-    atomic_fetch_add(&handled, 1);
-}
+static atomic_int in_wait;
 
 static void *select_interrupted(void *arg)
 {
@@ -323,21 +295,13 @@ static void *select_interrupted(void *arg)
 
 ON_BOTH(select, signals_do_not_end_a_wait)
 {
-    struct sigaction action = {.sa_handler = on_signal};
-    cr_assert_eq(green_sigaction(SIGUSR1, &action, NULL), 0);
+    count_signals(SIGUSR1, 0);
     for (int scope = GREEN_SCOPE_PROCESS; scope <= GREEN_SCOPE_SYSTEM; scope++) {
-        green_attr_t attr;
-        green_t thread;
         make_all(CHANNELS, 0);
         atomic_store(&in_wait, 0);
-        atomic_store(&handled, 0);
-        must(green_attr_init(&attr) == 0 && green_attr_setscope(&attr, scope) == 0);
-        must(green_create(&thread, &attr, select_interrupted, NULL) == 0);
+        green_t thread = spawn_in(scope, select_interrupted, NULL);
         wait_for(atomic_load(&in_wait));
-        for (int i = 1; i <= 20; i++) {
-            must(green_kill(thread, SIGUSR1) == 0);
-            wait_for(atomic_load(&handled) >= i);
-        }
+        interrupt_often(thread, SIGUSR1, 20);
         send_long(chans[1], 11);
         join_result(thread);
         cr_assert_eq(chosen_index, 1);
@@ -347,17 +311,13 @@ ON_BOTH(select, signals_do_not_end_a_wait)
 }
 
 /* Exact accounting: everybody selects among all channels, in an order and a mixture of its own. */
-static atomic_llong sent_sum, sent_count, recv_sum, recv_count;
-
 static void account(int chosen, const struct green_case cases[], long in, long out)
 {
     must(cases[chosen].error == 0);
     if (cases[chosen].op == GREEN_SEND) {
-        atomic_fetch_add(&sent_sum, out);
-        atomic_fetch_add(&sent_count, 1);
+        account_sent(out);
     } else {
-        atomic_fetch_add(&recv_sum, in);
-        atomic_fetch_add(&recv_count, 1);
+        account_received(in);
     }
 }
 
@@ -385,26 +345,20 @@ static void select_step(unsigned index, uint64_t round)
         must(errno == (timed ? ETIMEDOUT : EAGAIN));
 }
 
-static void check_accounts(void)
+static void close_accounts(void)
 {
-    long value;
     for (int i = 0; i < CHANNELS; i++)
-        while (green_chan_tryrecv(chans[i], &value) == 0) {
-            recv_sum += value;
-            recv_count++;
-        }
-    cr_assert_gt(sent_count, 0);
-    cr_assert_eq(sent_count, recv_count);
-    cr_assert_eq(sent_sum, recv_sum);
+        account_rest(chans[i]);
+    check_accounts();
     destroy_all(CHANNELS);
 }
 
 ON_BOTH(select, every_element_arrives_once)
 {
     make_all(CHANNELS - 1, 0);
-    must(green_chan_create(&chans[CHANNELS - 1], sizeof(long), 3) == 0);
+    chans[CHANNELS - 1] = make_chan(sizeof(long), 3);
     storm(select_step);
-    check_accounts();
+    close_accounts();
 }
 
 /* Without times: senders and receivers, half of them by selects, of every kind; the last sender closes all channels. */
@@ -430,8 +384,7 @@ static void send_rounds(unsigned index)
     for (unsigned i = 0; i < ROUNDS; i++) {
         long value = (long)i * CREW + index;
         must(one_of_all(GREEN_SEND, &value, index % 4 < 2, index + i) == 0);
-        atomic_fetch_add(&sent_sum, value);
-        atomic_fetch_add(&sent_count, 1);
+        account_sent(value);
     }
     if (atomic_fetch_sub(&senders_left, 1) == 1)
         for (int i = 0; i < CHANNELS; i++)
@@ -443,8 +396,7 @@ static void recv_until_closed(unsigned index)
 {
     long value;
     while (one_of_all(GREEN_RECV, &value, index % 4 < 2, index) == 0) {
-        atomic_fetch_add(&recv_sum, value);
-        atomic_fetch_add(&recv_count, 1);
+        account_received(value);
     }
 }
 
@@ -461,6 +413,6 @@ ON_BOTH(select, threads_of_every_kind)
     make_all(CHANNELS, 0);
     atomic_store(&senders_left, CREW / 2);
     crew_of_all_kinds(EACH, send_or_recv, NULL);
-    cr_assert_eq(sent_count, CREW / 2 * ROUNDS);
-    check_accounts();
+    cr_assert_eq(accounts.sent_count, CREW / 2 * ROUNDS);
+    close_accounts();
 }

@@ -9,13 +9,6 @@
 
 TestSuite(sem, .timeout = LIMIT);
 
-#define assert_fails(call, number)   \
-    do {                             \
-        errno = 0;                   \
-        cr_assert_eq((call), -1);    \
-        cr_assert_eq(errno, number); \
-    } while (0)
-
 static green_sem_t sem;
 
 static int value_of(green_sem_t *which)

@@ -10,13 +10,6 @@
 
 TestSuite(sem_named, .timeout = LIMIT);
 
-#define assert_fails(call, failed, number) \
-    do {                                   \
-        errno = 0;                         \
-        cr_assert_eq((call), (failed));    \
-        cr_assert_eq(errno, number);       \
-    } while (0)
-
 static int value_of(green_sem_t *sem)
 {
     int value = -1;
@@ -37,12 +30,12 @@ ON_BOTH(sem_named, one_for_each_name)
     cr_assert_eq(green_sem_post(b), 0);
     for (int i = 0; i < 3; i++)
         cr_assert_eq(green_sem_close(a), 0);
-    assert_fails(green_sem_close(a), -1, EINVAL);
+    assert_fails_as(green_sem_close(a), -1, EINVAL);
     cr_assert_eq(green_sem_open("/a", 0), a);
     cr_assert_eq(value_of(a), 2, "it stays, value and all");
     cr_assert_eq(green_sem_close(a), 0);
     cr_assert_eq(green_sem_unlink("/a"), 0);
-    assert_fails(green_sem_open("/a", 0), GREEN_SEM_FAILED, ENOENT);
+    assert_fails_as(green_sem_open("/a", 0), GREEN_SEM_FAILED, ENOENT);
     cr_assert_eq(green_sem_unlink("/b"), 0);
     cr_assert_eq(value_of(b), 2, "who has it open keeps it");
     cr_assert_eq(green_sem_close(b), 0);
@@ -60,7 +53,7 @@ ON_BOTH(sem_named, unlinked_name_is_free)
     cr_assert_eq(green_sem_unlink("/name"), 0);
     cr_assert_eq(green_sem_close(first), 0);
     cr_assert_eq(green_sem_close(second), 0);
-    assert_fails(green_sem_unlink("/name"), -1, ENOENT);
+    assert_fails_as(green_sem_unlink("/name"), -1, ENOENT);
 }
 
 ON_BOTH(sem_named, errors)
@@ -69,24 +62,24 @@ ON_BOTH(sem_named, errors)
     const char *volatile none = NULL;
     green_sem_t unnamed, *volatile no_sem = NULL;
     memset(name + 1, 'x', 252);
-    assert_fails(green_sem_open(name, O_CREAT, 0600, 1U), GREEN_SEM_FAILED, ENAMETOOLONG);
-    assert_fails(green_sem_unlink(name), -1, ENAMETOOLONG);
+    assert_fails_as(green_sem_open(name, O_CREAT, 0600, 1U), GREEN_SEM_FAILED, ENAMETOOLONG);
+    assert_fails_as(green_sem_unlink(name), -1, ENAMETOOLONG);
     name[252] = '\0';
     cr_assert_neq(green_sem_open(name, O_CREAT, 0600, 1U), GREEN_SEM_FAILED, "the longest");
     cr_assert_eq(green_sem_unlink(name), 0);
-    assert_fails(green_sem_open("/no/such", O_CREAT, 0600, 1U), GREEN_SEM_FAILED, EINVAL);
-    assert_fails(green_sem_open("/", O_CREAT, 0600, 1U), GREEN_SEM_FAILED, EINVAL);
-    assert_fails(green_sem_open("", O_CREAT, 0600, 1U), GREEN_SEM_FAILED, EINVAL);
-    assert_fails(green_sem_open(none, O_CREAT, 0600, 1U), GREEN_SEM_FAILED, EINVAL);
-    assert_fails(green_sem_open("/v", O_CREAT, 0600, (unsigned)GREEN_SEM_VALUE_MAX + 1), GREEN_SEM_FAILED, EINVAL);
-    assert_fails(green_sem_open("/v", 0), GREEN_SEM_FAILED, ENOENT);
-    assert_fails(green_sem_open("/v", O_EXCL), GREEN_SEM_FAILED, ENOENT);
+    assert_fails_as(green_sem_open("/no/such", O_CREAT, 0600, 1U), GREEN_SEM_FAILED, EINVAL);
+    assert_fails_as(green_sem_open("/", O_CREAT, 0600, 1U), GREEN_SEM_FAILED, EINVAL);
+    assert_fails_as(green_sem_open("", O_CREAT, 0600, 1U), GREEN_SEM_FAILED, EINVAL);
+    assert_fails_as(green_sem_open(none, O_CREAT, 0600, 1U), GREEN_SEM_FAILED, EINVAL);
+    assert_fails_as(green_sem_open("/v", O_CREAT, 0600, (unsigned)GREEN_SEM_VALUE_MAX + 1), GREEN_SEM_FAILED, EINVAL);
+    assert_fails_as(green_sem_open("/v", 0), GREEN_SEM_FAILED, ENOENT);
+    assert_fails_as(green_sem_open("/v", O_EXCL), GREEN_SEM_FAILED, ENOENT);
     cr_assert_neq(green_sem_open("/v", O_CREAT, 0600, 1U), GREEN_SEM_FAILED);
-    assert_fails(green_sem_open("/v", O_CREAT | O_EXCL, 0600, 1U), GREEN_SEM_FAILED, EEXIST);
-    assert_fails(green_sem_unlink("/w"), -1, ENOENT);
+    assert_fails_as(green_sem_open("/v", O_CREAT | O_EXCL, 0600, 1U), GREEN_SEM_FAILED, EEXIST);
+    assert_fails_as(green_sem_unlink("/w"), -1, ENOENT);
     green_sem_init(&unnamed, 0, 0);
-    assert_fails(green_sem_close(&unnamed), -1, EINVAL);
-    assert_fails(green_sem_close(no_sem), -1, EINVAL);
+    assert_fails_as(green_sem_close(&unnamed), -1, EINVAL);
+    assert_fails_as(green_sem_close(no_sem), -1, EINVAL);
 }
 
 /* Many open, use, close and unlink the same few names. */

@@ -33,6 +33,8 @@ static struct {
     green_t threads[THREADS_MAX];
 } hogs;
 
+static atomic_int signals;
+
 void unit_fail(const char *condition, const char *file, int line)
 {
     /* Not abort(): that would leave a core for each failure, and Criterion reports the exit just as well. */
@@ -65,6 +67,28 @@ green_t spawn(void *(*routine)(void *), void *arg)
     return thread;
 }
 
+green_t spawn_in(int scope, void *(*routine)(void *), void *arg)
+{
+    green_attr_t attr;
+    green_t thread;
+    must(green_attr_init(&attr) == 0 && green_attr_setscope(&attr, scope) == 0);
+    must(green_create(&thread, &attr, routine, arg) == 0);
+    return thread;
+}
+
+green_t spawn_at(int priority, void *(*routine)(void *), void *arg)
+{
+    const struct sched_param param = {.sched_priority = priority};
+    green_attr_t attr;
+    green_t thread;
+    must(green_attr_init(&attr) == 0);
+    must(green_attr_setinheritsched(&attr, GREEN_EXPLICIT_SCHED) == 0);
+    must(green_attr_setschedpolicy(&attr, SCHED_RR) == 0);
+    must(green_attr_setschedparam(&attr, &param) == 0);
+    must(green_create(&thread, &attr, routine, arg) == 0);
+    return thread;
+}
+
 void *join_result(green_t thread)
 {
     void *result;
@@ -93,6 +117,32 @@ void stop_hogs(void)
     atomic_store(&hogs.over, true);
     for (unsigned i = 0; i < hogs.count; i++)
         join_result(hogs.threads[i]);
+}
+
+static void count_signal(int number)
+{
+    (void)number;
+    atomic_fetch_add(&signals, 1);
+}
+
+void count_signals(int number, int flags)
+{
+    const struct sigaction action = {.sa_handler = count_signal, .sa_flags = flags};
+    must(green_sigaction(number, &action, NULL) == 0);
+}
+
+int signals_counted(void)
+{
+    return atomic_load(&signals);
+}
+
+void interrupt_often(green_t thread, int number, int times)
+{
+    for (int i = 0; i < times; i++) {
+        const int before = signals_counted();
+        must(green_kill(thread, number) == 0);
+        wait_for(signals_counted() > before);
+    }
 }
 
 struct green_stats stats_now(void)

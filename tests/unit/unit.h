@@ -48,6 +48,15 @@ extern "C" {
 
 #define must(condition) ((condition) ? (void)0 : unit_fail(#condition, __FILE__, __LINE__))
 
+/* Of a call that tells by errno. */
+#define assert_fails_as(call, failed, number) \
+    do {                                      \
+        errno = 0;                            \
+        cr_assert_eq((call), (failed));       \
+        cr_assert_eq(errno, (number));        \
+    } while (0)
+#define assert_fails(call, number) assert_fails_as(call, -1, number)
+
 /* For what no call announces: look again a little later. */
 #define wait_for(condition)    \
     do {                       \
@@ -65,11 +74,21 @@ void start_config(const struct green_config *config);
 void start_cooperative(void);
 
 green_t spawn(void *(*routine)(void *), void *arg);
+
+/* The same in a scope, GREEN_SCOPE_PROCESS or GREEN_SCOPE_SYSTEM; and at a priority, where a policy has such. */
+green_t spawn_in(int scope, void *(*routine)(void *), void *arg);
+green_t spawn_at(int priority, void *(*routine)(void *), void *arg);
+
 void *join_result(green_t thread);
 
 /* Threads that never yield, and their end. */
 void start_hogs(unsigned count);
 void stop_hogs(void);
+
+/* Handle a signal by counting; and send it so many times, each when the handler has run for the one before. */
+void count_signals(int number, int flags);
+int signals_counted(void);
+void interrupt_often(green_t thread, int number, int times);
 
 struct green_stats stats_now(void);
 uint64_t now_ns(void);
