@@ -9,17 +9,7 @@
  * A thread that yields or is preempted is queued while it still stands on its stack; the lock is held until it has left
  * it.  So nobody finds it too early, and a policy that chooses the same thread again costs no switch.
  *
- * Making room.  A processor that runs nobody (`running` is NULL) will look here before it sleeps.  When more threads
- * are ready than such processors, whoever was just queued is held against those that run: the processor of the least
- * urgent of them is marked, if the policy says that it should make room.  A mark stays until that processor chooses
- * next, by whatever cause, and a marked one is not chosen as a victim again: so two urgent threads find two victims.
- * wake_for() tells the marked, by a tick that is judged as every tick is: at depth > 0 it is noted, so no section's
- * holder is displaced.  Such a tick may be lost where the processor sets its clock anew at that moment: so it looks at its
- * mark afterwards (policy_look).
- *
- *   displace   NO -> WANTED   under the lock, when a thread is queued
- *              WANTED -> TOLD by whoever sends the tick
- *              any -> NO      under the lock, by the processor, when it chooses
+ * Whoever was just queued may find somebody who should make room: policy_displace.c.
  *
  * Lent priorities are inherit.c's affair, which sets them here.
  */
@@ -29,11 +19,9 @@
 #include <string.h>
 
 #include "core/cpu_time.h"
-#include "core/hold.h"
+#include "core/policy_displace.h"
 #include "core/runq.h"
 #include "core/tick.h"
-
-enum displace { DISPLACE_NO, DISPLACE_WANTED, DISPLACE_TOLD };
 
 const struct green_policy policy_rr = {.name = "rr"};
 
@@ -42,12 +30,6 @@ bool policy_lends;
 static const struct green_policy *policy = &policy_rr;
 static struct lock policy_lock;
 struct lock inherit_lock;
-
-/* The policy displaces, and there are ticks to do it with. */
-static bool telling(void)
-{
-    return policy->preempts && settings.preempt;
-}
 
 static struct thread *thread_of(struct green_task *task)
 {
@@ -159,55 +141,10 @@ static uint64_t used(struct worker *worker)
 
 /* What follows is done with the lock held, up to the next such line. */
 
-static struct thread *running_at(const struct proc *proc)
-{
-    return atomic_load_explicit(&proc->running, memory_order_relaxed);
-}
-
 static void set_running(struct proc *proc, struct thread *thread)
 {
     atomic_store_explicit(&proc->running, thread, memory_order_relaxed);
     atomic_store_explicit(&proc->displace, DISPLACE_NO, memory_order_relaxed);
-}
-
-static bool in_service(const struct proc *proc)
-{
-    return atomic_load(&proc->worker) != NULL;
-}
-
-/* Of those that would make room for it, the processor of the one that would make room for all the others. */
-static struct proc *victim_of(const struct green_task *ready)
-{
-    struct proc *victim = NULL;
-
-    for (unsigned i = 0; i < procs_count(); i++) {
-        struct proc *proc = proc_at(i);
-        const struct thread *running = running_at(proc);
-        if (!in_service(proc) || !running || atomic_load(&proc->displace) != DISPLACE_NO ||
-            !policy->preempts(ready, &running->task))
-            continue;
-        if (!victim || policy->preempts(&running_at(victim)->task, &running->task))
-            victim = proc;
-    }
-    return victim;
-}
-
-static unsigned hungry(void)
-{
-    unsigned count = 0;
-
-    for (unsigned i = 0; i < procs_count(); i++)
-        count += in_service(proc_at(i)) && !running_at(proc_at(i));
-    return count;
-}
-
-static void mark_victim(const struct green_task *ready)
-{
-    if (!telling() || global_count() <= hungry())
-        return;
-    struct proc *victim = victim_of(ready);
-    if (victim)
-        atomic_store(&victim->displace, DISPLACE_WANTED);
 }
 
 static void enqueue(struct thread *thread, enum green_why why)
@@ -274,7 +211,7 @@ static struct thread *exchange(struct thread *self, enum green_why why, uint64_t
     if (next == self)
         atomic_store_explicit(&self->state, THREAD_RUNNING, memory_order_relaxed);
     else
-        mark_victim(&self->task);
+        displace_for(&self->task);
     return next ? next : &self->worker->own;
 }
 
@@ -287,7 +224,7 @@ void policy_enqueue(struct thread *thread, enum green_why why)
     lock_policy();
     charge(thread, ns);
     enqueue(thread, why);
-    mark_victim(&thread->task);
+    displace_for(&thread->task);
     unlock_policy();
 }
 
@@ -295,12 +232,6 @@ void policy_ready(struct thread *self, struct thread *thread)
 {
     policy_enqueue(thread, thread->unborn ? GREEN_CREATED : GREEN_WOKEN);
     wake_for(self->worker->own_safe ? NULL : self->worker->proc); /* that of one that sleeps may be taken */
-}
-
-void policy_look(struct proc *proc)
-{
-    if (atomic_load(&proc->displace) != DISPLACE_NO)
-        atomic_load_explicit(&proc->worker, memory_order_relaxed)->tick_pending = true;
 }
 
 /* Ticks come by the program's slice: one that ends sooner wants its own. */
@@ -376,7 +307,7 @@ struct thread *policy_judge(struct thread *self, uint64_t now, struct run_list *
     charge(self, ns);
     while ((thread = run_list_pop(woken))) {
         enqueue(thread, GREEN_WOKEN);
-        mark_victim(&thread->task);
+        displace_for(&thread->task);
     }
     if (must_leave(proc, self, now, &why)) {
         next = exchange(self, why, now);
@@ -419,34 +350,6 @@ void policy_slice(struct proc *proc, const struct thread *thread, uint64_t now)
     unlock_policy();
 }
 
-/* Our own: at the next safe point. */
-static void tell(struct proc *proc)
-{
-    struct thread *self = self_thread;
-
-    if (self->worker->proc != proc)
-        proc_kick(proc);
-    else if (self->kind == THREAD_MULTIPLEXED)
-        self->worker->tick_pending = true;
-}
-
-void policy_tell(void)
-{
-    if (!settings.preempt)
-        return;
-    const bool waits = global_count() > 0 && !procs_idle();
-    for (unsigned i = 0; i < procs_count(); i++) {
-        struct proc *proc = proc_at(i);
-        uint8_t wanted = DISPLACE_WANTED;
-        const bool marked = atomic_load_explicit(&proc->displace, memory_order_relaxed) == DISPLACE_WANTED &&
-                            atomic_compare_exchange_strong(&proc->displace, &wanted, DISPLACE_TOLD);
-        const bool unwatched = waits && !atomic_load_explicit(&proc->ticking, memory_order_relaxed) &&
-                               running_at(proc);
-        if (marked || unwatched)
-            tell(proc);
-    }
-}
-
 /* One that is ready is queued anew, or keeps its place until it is chosen; one that runs, and is less urgent, is judged. */
 static void change(struct thread *thread, int priority, unsigned weight)
 {
@@ -464,11 +367,10 @@ static void change(struct thread *thread, int priority, unsigned weight)
         show(thread);
     if (requeue) {
         enqueue(thread, GREEN_CHANGED);
-        mark_victim(&thread->task);
+        displace_for(&thread->task);
     }
-    for (unsigned i = 0; less && telling() && global_count() > 0 && i < procs_count(); i++)
-        if (running_at(proc_at(i)) == thread && atomic_load(&proc_at(i)->displace) == DISPLACE_NO)
-            atomic_store(&proc_at(i)->displace, DISPLACE_WANTED);
+    if (less)
+        displace_thread(thread);
 }
 
 void policy_set_priority(struct thread *thread, int priority)
