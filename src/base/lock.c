@@ -7,6 +7,8 @@
 
 enum { SPINS = 100 };
 
+_Atomic bool queues_shared;
+
 void lock_acquire_slow(struct lock *lock)
 {
     for (int i = 0; i < SPINS; i++) {

@@ -6,6 +6,10 @@
  * out its whole time slice.  A ticket lock was rejected for the same reason, doubled.
  *
  * Locks have ranks and are taken in ascending order; a debug build checks that, and what a function requires.
+ *
+ * With one processor, and no thread beside its own, who holds it at depth > 0 is alone with the wait queues: their
+ * locks are then not taken at all (queues_shared).  That was a third of the cost of a wait that is ended at once.
+ *
  * A lock may be released by another thread than the one that took it, on the same worker: a parking thread hands the
  * lock of its queue to its successor.  So what is held is counted per worker, not per thread.
  */
@@ -18,7 +22,8 @@
 
 enum lock_rank {
     RANK_COND,      /* a condition variable's queue: held while its mutex is released */
-    RANK_QUEUE,     /* any other wait queue */
+    RANK_QUEUE,     /* any other that is used by who holds a processor, and by foreign threads: see queues_shared */
+    RANK_OPEN_QUEUE, /* one that handlers use without a processor, or service threads: semaphores', for one */
     RANK_INHERIT,   /* who waits for whom, with a policy that lends priorities */
     RANK_SIGNAL,    /* all that is pending, and who waits for it */
     RANK_CONTROL,   /* the set of processors */
@@ -39,6 +44,9 @@ enum lock_rank {
 struct lock {
     _Atomic uint32_t word; /* 0: free, 1: held, 2: held and somebody sleeps */
 };
+
+/* Several threads may be at the wait queues' locks at once.  Once true, for ever.  See core/alone.c. */
+extern _Atomic bool queues_shared;
 
 void lock_acquire_slow(struct lock *lock);
 void lock_release_slow(struct lock *lock);
@@ -79,16 +87,24 @@ static inline void lock_drop(struct lock *lock)
         lock_release_slow(lock);
 }
 
+/* The caller has it without taking it.  That may end before the release, which then frees what is free. */
+static inline bool lock_is_idle(enum lock_rank rank)
+{
+    return rank <= RANK_QUEUE && !atomic_load_explicit(&queues_shared, memory_order_relaxed);
+}
+
 static inline void lock_acquire(struct lock *lock, enum lock_rank rank)
 {
     lock_note_acquire(rank);
-    lock_take(lock);
+    if (!lock_is_idle(rank))
+        lock_take(lock);
 }
 
 static inline void lock_release(struct lock *lock, enum lock_rank rank)
 {
     lock_note_release(rank);
-    lock_drop(lock);
+    if (!lock_is_idle(rank))
+        lock_drop(lock);
 }
 
 /*
@@ -98,13 +114,15 @@ static inline void lock_release(struct lock *lock, enum lock_rank rank)
 static inline void lock_acquire_next(struct lock *lock, enum lock_rank rank)
 {
     lock_note_next(rank);
-    lock_take(lock);
+    if (!lock_is_idle(rank))
+        lock_take(lock);
 }
 
 static inline void lock_release_next(struct lock *lock, enum lock_rank rank)
 {
     lock_note_next(rank);
-    lock_drop(lock);
+    if (!lock_is_idle(rank))
+        lock_drop(lock);
 }
 
 #endif

@@ -122,9 +122,11 @@ void activation_tell(void)
     acts.telling = true;
     while (take_bulk(&bulk)) {
         lock_release(&acts.lock, RANK_ACTIVATION);
+        __atomic_store_n(&self_thread->worker->tells, true, __ATOMIC_RELEASE); /* it may wait for a foreign thread */
         for (unsigned i = 0; i < OBSERVERS; i++)
             if (bulk.observers[i].call)
                 tell(&bulk.observers[i], &bulk);
+        __atomic_store_n(&self_thread->worker->tells, false, __ATOMIC_RELEASE);
         lock_acquire(&acts.lock, RANK_ACTIVATION);
         atomic_fetch_add(&acts.told, 1);
         if (atomic_load(&acts.waiting) > 0)

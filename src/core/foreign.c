@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/futex.h"
+#include "core/alone.h"
 #include "core/cancel.h"
 #include "core/foreign.h"
 #include "core/sched.h"
@@ -142,6 +143,7 @@ void foreign_begin(struct foreign *foreign)
 {
     struct thread *thread = foreign->thread;
 
+    queues_share_and_wait();
     foreign->worker.tid = gettid();
     foreign->worker.kernel_tls = arch_thread_pointer();
     thread->depth = thread->sections = 0;

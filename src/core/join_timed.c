@@ -31,13 +31,13 @@ bool life_end_timed(struct thread *target)
 {
     struct thread *joiner = NULL;
 
-    lock_acquire(&timed_lock, RANK_QUEUE);
+    lock_acquire(&timed_lock, RANK_OPEN_QUEUE);
     uint64_t life = life_of(target);
     while (life_is_timed(life) && !joiner)
         if (life_change(target, &life, LIFE_JOINED))
             joiner = table_at((uint32_t)life & ~(uint32_t)LIFE_TIMED);
     const bool claimed = joiner && park_claim(joiner, WAKE_READY);
-    lock_release(&timed_lock, RANK_QUEUE);
+    lock_release(&timed_lock, RANK_OPEN_QUEUE);
     if (claimed)
         ready(self_thread, joiner);
     return joiner != NULL;
@@ -46,24 +46,24 @@ bool life_end_timed(struct thread *target)
 /* Its wait was ended by the clock or a signal: take the entry back.  False when the target has ended after all. */
 static bool take_back(struct thread *self, struct thread *target)
 {
-    lock_acquire(&timed_lock, RANK_QUEUE);
+    lock_acquire(&timed_lock, RANK_OPEN_QUEUE);
     uint64_t life = life_of(target);
     const bool there = (uint32_t)life == (LIFE_TIMED | self->index) && life_change(target, &life, LIFE_JOINABLE);
-    lock_release(&timed_lock, RANK_QUEUE);
+    lock_release(&timed_lock, RANK_OPEN_QUEUE);
     return there;
 }
 
 /* Once: 0 when the target has ended, EINTR for a signal that has not been handled yet, or an error. */
 static int wait_once(struct thread *self, struct thread *target, green_t id, uint64_t deadline)
 {
-    lock_acquire(&timed_lock, RANK_QUEUE);
+    lock_acquire(&timed_lock, RANK_OPEN_QUEUE);
     int error = life_claim(target, id, LIFE_TIMED | self->index, LIFE_JOINED);
     if (error) {
-        lock_release(&timed_lock, RANK_QUEUE);
+        lock_release(&timed_lock, RANK_OPEN_QUEUE);
         return error == EALREADY ? 0 : error;
     }
     park_prepare(self, deadline);
-    const enum wake wake = park(self, &timed_lock, RANK_QUEUE);
+    const enum wake wake = park(self, &timed_lock, RANK_OPEN_QUEUE);
     if (wake == WAKE_READY || !take_back(self, target))
         return 0;
     return wake == WAKE_SIGNAL ? EINTR : ETIMEDOUT;

@@ -74,7 +74,7 @@ static struct request *dequeue(void)
 /* True when the caller shall make a helper, and has been counted on for it. */
 static bool enqueue(struct request *request)
 {
-    lock_acquire(&pool.lock, RANK_QUEUE);
+    lock_acquire(&pool.lock, RANK_OPEN_QUEUE);
     if (pool.first)
         pool.last->next = request;
     else
@@ -87,7 +87,7 @@ static bool enqueue(struct request *request)
         pool.helpers++;
         pool.idle++;
     }
-    lock_release(&pool.lock, RANK_QUEUE);
+    lock_release(&pool.lock, RANK_OPEN_QUEUE);
     if (wake)
         futex_wake(&pool.work, 1);
     return make;
@@ -96,14 +96,14 @@ static bool enqueue(struct request *request)
 /* Tell who asked.  A helper is idle again before that one can ask more. */
 static void finish(struct thread *self, struct request *request, int error, bool helper)
 {
-    lock_acquire(&pool.lock, RANK_QUEUE);
+    lock_acquire(&pool.lock, RANK_OPEN_QUEUE);
     struct thread *waiter = request->waiter;
     request->error = error;
     request->done = true;
     if (waiter && !park_claim(waiter, WAKE_READY)) /* a signal has it: it will see that it is done */
         waiter = NULL;
     pool.idle += helper;
-    lock_release(&pool.lock, RANK_QUEUE);
+    lock_release(&pool.lock, RANK_OPEN_QUEUE);
     if (waiter)
         ready(self, waiter);
 }
@@ -114,17 +114,17 @@ static struct request *next_request(void)
     const uint64_t deadline = clock_now() + IDLE_NS;
     struct request *request;
 
-    lock_acquire(&pool.lock, RANK_QUEUE);
+    lock_acquire(&pool.lock, RANK_OPEN_QUEUE);
     while (!(request = dequeue()) && clock_now() < deadline) {
         uint32_t seen = atomic_load(&pool.work);
-        lock_release(&pool.lock, RANK_QUEUE);
+        lock_release(&pool.lock, RANK_OPEN_QUEUE);
         futex_wait(&pool.work, seen, deadline);
-        lock_acquire(&pool.lock, RANK_QUEUE);
+        lock_acquire(&pool.lock, RANK_OPEN_QUEUE);
     }
     pool.idle--;
     if (!request)
         pool.helpers--;
-    lock_release(&pool.lock, RANK_QUEUE);
+    lock_release(&pool.lock, RANK_OPEN_QUEUE);
     return request;
 }
 
@@ -165,36 +165,36 @@ static void do_without(struct thread *self)
 {
     struct request *request;
 
-    lock_acquire(&pool.lock, RANK_QUEUE);
+    lock_acquire(&pool.lock, RANK_OPEN_QUEUE);
     pool.idle--;
     pool.helpers--;
     while (pool.helpers == 0 && (request = dequeue())) {
-        lock_release(&pool.lock, RANK_QUEUE);
+        lock_release(&pool.lock, RANK_OPEN_QUEUE);
         leave(self);
         int error = populate(request->at, request->end);
         enter();
         finish(self, request, error, false);
-        lock_acquire(&pool.lock, RANK_QUEUE);
+        lock_acquire(&pool.lock, RANK_OPEN_QUEUE);
     }
-    lock_release(&pool.lock, RANK_QUEUE);
+    lock_release(&pool.lock, RANK_OPEN_QUEUE);
 }
 
 static void await(struct thread *self, struct request *request)
 {
-    lock_acquire(&pool.lock, RANK_QUEUE);
+    lock_acquire(&pool.lock, RANK_OPEN_QUEUE);
     while (!request->done) {
         park_prepare(self, NEVER);
         request->waiter = self;
-        const bool signal = park(self, &pool.lock, RANK_QUEUE) == WAKE_SIGNAL;
-        lock_acquire(&pool.lock, RANK_QUEUE);
+        const bool signal = park(self, &pool.lock, RANK_OPEN_QUEUE) == WAKE_SIGNAL;
+        lock_acquire(&pool.lock, RANK_OPEN_QUEUE);
         request->waiter = NULL;
         if (signal) {
-            lock_release(&pool.lock, RANK_QUEUE);
+            lock_release(&pool.lock, RANK_OPEN_QUEUE);
             signal_interlude(self);
-            lock_acquire(&pool.lock, RANK_QUEUE);
+            lock_acquire(&pool.lock, RANK_OPEN_QUEUE);
         }
     }
-    lock_release(&pool.lock, RANK_QUEUE);
+    lock_release(&pool.lock, RANK_OPEN_QUEUE);
 }
 
 /* On a green thread: have a helper do it. */

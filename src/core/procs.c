@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "core/activation.h"
+#include "core/alone.h"
 #include "core/hold.h"
 #include "core/invariant.h"
 #include "core/monitor.h"
@@ -62,8 +63,10 @@ int procs_set(unsigned wanted)
 
     lock_acquire(&control_lock, RANK_CONTROL);
     unsigned now = procs_count();
-    if (wanted > 1 || policy_on)
-        sched_shared = true; /* on the only processor there is, or there are several already */
+    if (wanted > 1 || policy_on) { /* on the only processor there is, or there are several already */
+        queues_share();
+        sched_shared = true;
+    }
     for (unsigned i = now; i < wanted && !error; i++) {
         if (!proc_at(i) && !proc_new(i)) {
             error = ENOMEM;

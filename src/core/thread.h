@@ -257,6 +257,7 @@ struct worker {
     siginfo_t held[HELD_SIGNALS];
     sigset_t mask_before;        /* of a kernel thread whose `held` was full */
     bool own_safe;               /* its own context holds no lock: the program's handlers may run on it */
+    bool tells;                  /* its own context is in an observer of the program's, and holds no lock */
     bool spinning;               /* counted as looking for work */
     int tid;
     struct {

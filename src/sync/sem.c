@@ -106,10 +106,10 @@ static void forget_waiters_if_none(green_sem_t *sem)
 {
     struct waitq *queue = waitq_of(&sem->__queue);
 
-    lock_acquire(&queue->lock, RANK_QUEUE);
+    lock_acquire(&queue->lock, RANK_OPEN_QUEUE);
     if (!queue->head)
         __atomic_fetch_and(&sem->__value, ~(unsigned)WAITERS, __ATOMIC_RELAXED);
-    lock_release(&queue->lock, RANK_QUEUE);
+    lock_release(&queue->lock, RANK_OPEN_QUEUE);
 }
 
 /* Once: 0, ETIMEDOUT, or EINTR for a signal that has not been handled yet. */
@@ -118,12 +118,12 @@ static int wait_once(struct thread *self, green_sem_t *sem, uint64_t deadline)
     struct waitq *queue = waitq_of(&sem->__queue);
     int error = 0;
 
-    lock_acquire(&queue->lock, RANK_QUEUE);
+    lock_acquire(&queue->lock, RANK_OPEN_QUEUE);
     if (take_or_announce(sem)) {
-        lock_release(&queue->lock, RANK_QUEUE);
+        lock_release(&queue->lock, RANK_OPEN_QUEUE);
     } else {
         waitq_join(queue, self, deadline);
-        error = waitq_park(queue, self, RANK_QUEUE);
+        error = waitq_park(queue, self, RANK_OPEN_QUEUE);
     }
     if (error)
         forget_waiters_if_none(sem);
@@ -184,13 +184,13 @@ static struct thread *post_claim(green_sem_t *sem)
 {
     struct waitq *queue = waitq_of(&sem->__queue);
 
-    lock_acquire(&queue->lock, RANK_QUEUE);
+    lock_acquire(&queue->lock, RANK_OPEN_QUEUE);
     struct thread *waiter = waitq_claim_first(queue);
     if (!queue->head)
         __atomic_fetch_and(&sem->__value, ~(unsigned)WAITERS, __ATOMIC_RELAXED);
     if (!waiter)
         __atomic_fetch_add(&sem->__value, ONE, __ATOMIC_RELEASE);
-    lock_release(&queue->lock, RANK_QUEUE);
+    lock_release(&queue->lock, RANK_OPEN_QUEUE);
     return waiter;
 }
 
