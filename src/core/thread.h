@@ -114,6 +114,7 @@ struct thread {
     unsigned passes;             /* own: unlocks of mutexes for which another was on its way */
     bool wait_writes;            /* it waits for a read-write lock to write */
     uint64_t lost_ns;            /* with handoff: since when */
+    green_mutex_t *relocks;      /* in a condition's wait: the mutex that it locks then, unless it has got it already */
     unsigned read_locks;         /* own: read-write locks that it holds to read */
     green_mutex_t *robust;       /* own: the robust mutexes that it holds; see robust.c */
 

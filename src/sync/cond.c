@@ -106,7 +106,8 @@ static int wait_at_depth(struct thread *self, green_cond_t *cond, green_mutex_t 
     lock_acquire(&queue->lock, RANK_COND);
     waitq_join(queue, self, deadline);
     waitq_inside_add(&cond->__inside, 1);
-    unsigned count = mutex_release(self, mutex);
+    self->relocks = mutex;
+    unsigned count = mutex_release_to_next(self, mutex);
     error = waitq_park(queue, self, RANK_COND);
     cancel_point_end(self); /* cleanup handlers find the mutex locked */
     if (error) {
@@ -115,6 +116,9 @@ static int wait_at_depth(struct thread *self, green_cond_t *cond, green_mutex_t 
     }
     if (error == EINTR)
         signal_interlude(self);
+    if (!self->relocks)
+        return error;
+    self->relocks = NULL;
     const int owner_error = mutex_reacquire(self, mutex, count);
     return owner_error ? owner_error : error;
 }

@@ -475,6 +475,28 @@ unsigned mutex_release(struct thread *self, green_mutex_t *mutex)
     return count;
 }
 
+/*
+ * On a processor that is alone, with nobody else in between: opened here, it would be locked by the next thread before
+ * anybody sees it.  (Should another run first, by a deadline or out of its turn, it waits for the mutex as if its owner
+ * had been preempted.)
+ */
+static inline bool pass_on(const struct thread *self, green_mutex_t *mutex)
+{
+    if (!lock_is_idle(RANK_QUEUE) || mutex->__kind != GREEN_MUTEX_NORMAL || state_of(mutex) != MUTEX_LOCKED)
+        return false;
+    struct thread *next = atomic_load_explicit(&self->proc->runnext, memory_order_relaxed);
+    if (!next || next->relocks != mutex || park_outcome(next) != WAKE_READY)
+        return false;
+    next->relocks = NULL;
+    mutex_set_owner(mutex, next);
+    return true;
+}
+
+unsigned mutex_release_to_next(struct thread *self, green_mutex_t *mutex)
+{
+    return pass_on(self, mutex) ? 0 : mutex_release(self, mutex);
+}
+
 int mutex_reacquire(struct thread *self, green_mutex_t *mutex, unsigned count)
 {
     const bool taken = !policy_inherits() && state_change(mutex, 0, MUTEX_LOCKED);

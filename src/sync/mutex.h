@@ -19,6 +19,12 @@ int mutex_check(const struct thread *self, const green_mutex_t *mutex);
 /* Release it whole, at depth > 0; its lock count. */
 unsigned mutex_release(struct thread *self, green_mutex_t *mutex);
 
+/*
+ * The same by who parks next: whoever is about to run and was woken from a wait with this mutex gets it at once, its
+ * `relocks` then NULL.
+ */
+unsigned mutex_release_to_next(struct thread *self, green_mutex_t *mutex);
+
 /* Lock it again as it was: 0, or, when it is robust, EOWNERDEAD or ENOTRECOVERABLE. */
 int mutex_reacquire(struct thread *self, green_mutex_t *mutex, unsigned count);
 
