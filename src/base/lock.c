@@ -7,7 +7,18 @@
 
 enum { SPINS = 100 };
 
+/* ThreadSanitizer is to see them taken. */
+#if defined(__SANITIZE_THREAD__)
+_Atomic bool queues_shared = true;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+_Atomic bool queues_shared = true;
+#else
 _Atomic bool queues_shared;
+#endif
+#else
+_Atomic bool queues_shared;
+#endif
 
 void lock_acquire_slow(struct lock *lock)
 {

@@ -14,6 +14,7 @@
 #include "core/cancel.h"
 #include "core/cpu_time.h"
 #include "core/observe.h"
+#include "core/park.h"
 #include "core/policy.h"
 #include "core/runq.h"
 #include "core/sched.h"
@@ -346,28 +347,10 @@ bool park_claim_for_signal(struct thread *waiter)
     return atomic_compare_exchange_strong(&waiter->claim, &claim, parked ? CLAIM_SIGNAL : CLAIM_NONE) && parked;
 }
 
-static void after_park_marked(struct thread *left, void *arg)
+void after_park_marked(struct thread *left, void *arg)
 {
     (void)arg;
     signal_found_parked(left);
-}
-
-/*
- * Nobody else dispatches, so nobody can resume the thread before it has left: it parks while it still stands on its
- * stack, and most times nothing is left to be done after the switch.
- */
-static inline void park_alone(struct thread *self, struct lock *lock, enum lock_rank rank)
-{
-    struct worker *worker = self->worker;
-    struct thread *next = choose_now(worker->proc);
-
-    if (unlikely(parked_with_signal(self)))
-        worker->after = after_park_marked;
-    else
-        worker->after = NULL;
-    worker->left = self;
-    lock_release(lock, rank);
-    switch_now(self, worker, next ? next : &worker->own);
 }
 
 enum wake park(struct thread *self, struct lock *lock, enum lock_rank rank)
@@ -375,10 +358,6 @@ enum wake park(struct thread *self, struct lock *lock, enum lock_rank rank)
     ASSERT(self->depth > 0 && (lock || self->deadline != NEVER) && self->kind != THREAD_WORKER);
     if (self->kind == THREAD_FOREIGN)
         return foreign_park(self, lock, rank);
-    if (likely(lock_is_idle(rank) && self->deadline == NEVER)) {
-        park_alone(self, lock, rank);
-        return park_outcome(self);
-    }
     self->park_rank = (uint8_t)rank;
     switch_to(self, choose(self->worker), after_park, lock);
     if (self->deadline != NEVER)

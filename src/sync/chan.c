@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/cancel.h"
+#include "core/park.h"
 #include "core/signals.h"
 #include "sync/waitq.h"
 
@@ -96,7 +97,7 @@ void chan_dequeue(struct chan_wait *wait)
         queue->tail = wait->prev;
 }
 
-static bool claim(const struct chan_wait *wait)
+static inline bool claim(const struct chan_wait *wait)
 {
     struct thread *thread = wait->thread;
 
@@ -105,13 +106,23 @@ static bool claim(const struct chan_wait *wait)
     return wait->chosen ? park_claim_rivals(thread, WAKE_READY) : park_claim(thread, WAKE_READY);
 }
 
+static inline void dequeue_first(struct chan_queue *queue, struct chan_wait *wait)
+{
+    wait->queue = NULL;
+    set_head(queue, wait->next);
+    if (wait->next)
+        wait->next->prev = NULL;
+    else
+        queue->tail = NULL;
+}
+
 /* Take out and claim the first who still waits, and say how it was served; NULL: there is none. */
-static inline struct chan_wait *serve_first(struct chan_queue *queue, int error)
+static inline __attribute__((always_inline)) struct chan_wait *serve_first(struct chan_queue *queue, int error)
 {
     struct chan_wait *wait;
 
     while ((wait = atomic_load_explicit(&queue->head, memory_order_relaxed))) {
-        chan_dequeue(wait);
+        dequeue_first(queue, wait);
         if (!claim(wait))
             continue;
         wait->error = error;
@@ -219,7 +230,7 @@ static __attribute__((noinline)) int wait_once(struct thread *self, struct green
     cancel_point_only(self);
     park_prepare(self, deadline);
     chan_enqueue(chan_queue_of(chan, op), &wait);
-    enum wake wake = park(self, &chan->lock, RANK_QUEUE);
+    enum wake wake = park_inline(self, &chan->lock, RANK_QUEUE);
     if (wake != WAKE_SIGNAL)
         cancel_point_end(self);
     if (wake == WAKE_READY)
@@ -241,7 +252,7 @@ static inline __attribute__((always_inline)) int transfer_once(struct thread *se
         return wait_once(self, chan, op, element, deadline);
     lock_release(&chan->lock, RANK_QUEUE);
     if (served)
-        ready(self, served);
+        ready_inline(self, served);
     return error;
 }
 

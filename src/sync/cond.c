@@ -108,7 +108,7 @@ static int wait_at_depth(struct thread *self, green_cond_t *cond, green_mutex_t 
     waitq_inside_add(&cond->__inside, 1);
     self->relocks = mutex;
     unsigned count = mutex_release_to_next(self, mutex);
-    error = waitq_park(queue, self, RANK_COND);
+    error = waitq_park_inline(queue, self, RANK_COND);
     cancel_point_end(self); /* cleanup handlers find the mutex locked */
     if (error) {
         lock_acquire(&queue->lock, RANK_COND);
@@ -175,7 +175,7 @@ static inline __attribute__((always_inline)) int wake(green_cond_t *cond, bool a
     if (all)
         waitq_ready_all(self, waiter);
     else if (waiter)
-        ready(self, waiter);
+        ready_inline(self, waiter);
     leave(self);
     return 0;
 }

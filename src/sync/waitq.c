@@ -3,10 +3,9 @@
 
 #include <errno.h>
 
-#include "core/fork.h"
 #include "core/signals.h"
 
-static void prepend(struct waitq *queue, struct thread *thread)
+void waitq_prepend(struct waitq *queue, struct thread *thread)
 {
     thread->wait_prev = NULL;
     thread->wait_next = queue->head;
@@ -16,18 +15,6 @@ static void prepend(struct waitq *queue, struct thread *thread)
     else
         queue->tail = thread;
     queue->head = thread;
-}
-
-static void append(struct waitq *queue, struct thread *thread)
-{
-    thread->wait_next = NULL;
-    thread->wait_prev = queue->tail;
-    thread->wait_queued = true;
-    if (queue->tail)
-        queue->tail->wait_next = thread;
-    else
-        queue->head = thread;
-    queue->tail = thread;
 }
 
 void waitq_remove(struct waitq *queue, struct thread *thread)
@@ -45,46 +32,23 @@ void waitq_remove(struct waitq *queue, struct thread *thread)
         queue->tail = thread->wait_prev;
 }
 
-bool waitq_lost(const struct thread *thread)
-{
-    return atomic_load_explicit(&thread->state, memory_order_relaxed) == THREAD_LOST;
-}
-
 bool waitq_claim(struct waitq *queue, struct thread *thread)
 {
     waitq_remove(queue, thread);
     return !waitq_lost(thread) && park_claim(thread, WAKE_READY);
 }
 
-struct thread *waitq_claim_first(struct waitq *queue)
+int waitq_leave(struct waitq *queue, struct thread *self, enum lock_rank rank, enum wake wake)
 {
-    struct thread *thread;
-
-    while ((thread = queue->head))
-        if (waitq_claim(queue, thread))
-            return thread;
-    return NULL;
-}
-
-void waitq_join(struct waitq *queue, struct thread *self, uint64_t deadline)
-{
-    park_prepare(self, deadline);
-    if (self->handoff)
-        prepend(queue, self);
-    else
-        append(queue, self);
-}
-
-int waitq_park(struct waitq *queue, struct thread *self, enum lock_rank rank)
-{
-    enum wake wake = park(self, &queue->lock, rank);
-
-    if (wake == WAKE_READY)
-        return 0;
     lock_acquire(&queue->lock, rank);
     waitq_remove(queue, self);
     lock_release(&queue->lock, rank);
     return wake == WAKE_SIGNAL ? EINTR : ETIMEDOUT;
+}
+
+int waitq_park(struct waitq *queue, struct thread *self, enum lock_rank rank)
+{
+    return waitq_park_inline(queue, self, rank);
 }
 
 struct thread *waitq_claim_all(struct waitq *queue)
@@ -111,11 +75,6 @@ int waitq_count(const struct thread *first)
 static uint32_t inside_now(const uint64_t *inside)
 {
     return *inside >> 32 == fork_count ? (uint32_t)*inside : 0;
-}
-
-void waitq_inside_add(uint64_t *inside, int change)
-{
-    *inside = (uint64_t)fork_count << 32 | (inside_now(inside) + (uint32_t)change);
 }
 
 void waitq_depart(struct waitq *queue, struct thread *self, uint64_t *inside, enum lock_rank rank)

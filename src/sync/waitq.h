@@ -8,6 +8,8 @@
 #ifndef WAITQ_H
 #define WAITQ_H
 
+#include "core/fork.h"
+#include "core/park.h"
 #include "core/sched.h"
 
 /* The public struct __green_queue seen from inside. */
@@ -28,22 +30,71 @@ static inline struct waitq *waitq_of(struct __green_queue *queue)
 void waitq_remove(struct waitq *queue, struct thread *thread);
 
 /* It was of the process that this one is a fork of: it never comes back. */
-bool waitq_lost(const struct thread *thread);
+static inline bool waitq_lost(const struct thread *thread)
+{
+    return unlikely(atomic_load_explicit(&thread->state, memory_order_relaxed) == THREAD_LOST);
+}
 
 /* Take one off and claim it.  False: its time has come, or a signal, and it is off. */
 bool waitq_claim(struct waitq *queue, struct thread *thread);
 
 /* Take off and claim the first thread that is still waiting; NULL when there is none.  The caller makes it ready. */
-struct thread *waitq_claim_first(struct waitq *queue);
+static inline struct thread *waitq_claim_first(struct waitq *queue)
+{
+    struct thread *thread;
+
+    while ((thread = queue->head)) {
+        if ((queue->head = thread->wait_next))
+            queue->head->wait_prev = NULL;
+        else
+            queue->tail = NULL;
+        thread->wait_queued = false;
+        if (!waitq_lost(thread) && likely(park_claim(thread, WAKE_READY)))
+            return thread;
+    }
+    return NULL;
+}
+
+static inline void waitq_append(struct waitq *queue, struct thread *thread)
+{
+    thread->wait_next = NULL;
+    thread->wait_prev = queue->tail;
+    thread->wait_queued = true;
+    if (queue->tail)
+        queue->tail->wait_next = thread;
+    else
+        queue->head = thread;
+    queue->tail = thread;
+}
+
+void waitq_prepend(struct waitq *queue, struct thread *thread);
 
 /* Put the calling thread on the queue, whose lock is held: last, or first when `handoff` says that it has waited. */
-void waitq_join(struct waitq *queue, struct thread *self, uint64_t deadline);
+static inline void waitq_join(struct waitq *queue, struct thread *self, uint64_t deadline)
+{
+    park_prepare(self, deadline);
+    if (unlikely(self->handoff))
+        waitq_prepend(queue, self);
+    else
+        waitq_append(queue, self);
+}
 
 /*
  * Park the calling thread, which is on the queue.  The lock is held, and is not afterwards.  0, or ETIMEDOUT or
  * EINTR: it is off; after EINTR, and without a lock, comes signal_interlude().
  */
 int waitq_park(struct waitq *queue, struct thread *self, enum lock_rank rank);
+
+/* The wait has ended otherwise than by a waker. */
+int waitq_leave(struct waitq *queue, struct thread *self, enum lock_rank rank, enum wake wake);
+
+static inline __attribute__((always_inline)) int waitq_park_inline(struct waitq *queue, struct thread *self,
+                                                                   enum lock_rank rank)
+{
+    const enum wake wake = park_inline(self, &queue->lock, rank);
+
+    return likely(wake == WAKE_READY) ? 0 : waitq_leave(queue, self, rank, wake);
+}
 
 /*
  * Take off and claim everybody, linked by `next`, which no waiter uses; and make them ready, in order, when the lock
@@ -62,6 +113,11 @@ int waitq_count(const struct thread *first);
 void waitq_depart(struct waitq *queue, struct thread *self, uint64_t *inside, enum lock_rank rank);
 void waitq_await_departures(struct waitq *queue, struct thread *self, uint64_t *inside, enum lock_rank rank);
 /* Add to the count, or subtract.  It is of this process: those that were inside at a fork are not in the child. */
-void waitq_inside_add(uint64_t *inside, int change);
+static inline void waitq_inside_add(uint64_t *inside, int change)
+{
+    if (unlikely(*inside >> 32 != fork_count))
+        *inside = (uint64_t)fork_count << 32;
+    *inside += (uint64_t)(int64_t)change;
+}
 
 #endif
