@@ -281,6 +281,9 @@ static void look_at(struct proc *proc, uint64_t now, struct look *look)
 
     if (!worker || __atomic_load_n(&proc->idle, __ATOMIC_RELAXED))
         return;
+    const uint64_t from = atomic_load_explicit(&proc->deadlines_from, memory_order_relaxed);
+    if (deadline < from)
+        deadline = from; /* its tick is not to come before */
     const bool soon = deadline != NEVER && deadline <= now + AHEAD_NS;
     const bool late = soon && now >= deadline + LATE_NS;
     const bool missed = soon && now >= deadline + OVERDUE_MIN_NS; /* by a worker that may be dead */

@@ -232,8 +232,8 @@ void procs_fork_reset(void);
 /* timer.c: deadlines of parked threads. */
 void timer_add(struct proc *proc, struct thread *thread);
 void timer_cancel(struct thread *thread);
-/* Claim all whose time has come, and append them to `woken`. */
-void timers_expire(struct proc *proc, uint64_t now, struct run_list *woken);
+/* Claim those whose time has come, at most so many and the first first, and append them to `woken`. */
+void timers_expire(struct proc *proc, uint64_t now, unsigned most, struct run_list *woken);
 /* The same when nobody runs who could be displaced: to the ring, where other processors see them. */
 void timers_fire(struct proc *proc);
 void timers_move(struct proc *from, struct proc *to);

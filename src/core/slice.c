@@ -8,6 +8,11 @@
  *
  * Ticks come only while somebody waits, or for the first deadline.  Rejected: a tick for ever, as kernels once had it,
  * which costs a computing thread a signal each slice for nothing.
+ *
+ * A deadline has a tick of its own while there are few: DEADLINE_BURST in a row, and one for each DEADLINE_GAP_NS in the
+ * long run.  When there are more, one tick serves all that have come by then.  Else a hundred thousand sleepers, of
+ * whom one wakes every microsecond, would have the processor spend its time on ticks.  A processor that has nothing
+ * to run looks at its deadlines by itself and at once.
  */
 #include "core/activation.h"
 #include "core/hold.h"
@@ -20,6 +25,7 @@
 
 /* At the end of a slice the global queue is looked at first more often than at a yield, which comes sooner. */
 enum { QUIET_TICKS = 3, USE_HALVES_SHIFT = 26, GLOBAL_EVERY_SLICES = 4, MOMENT_NS = 10000 };
+enum { DEADLINE_GAP_NS = 200000, DEADLINE_BURST = 16, WOKEN_MAX = RING / 2, TURN_NS = 20000 };
 
 uint64_t slice_ns(const struct thread *thread)
 {
@@ -64,10 +70,19 @@ static struct worker *holder(struct proc *proc)
     return atomic_load_explicit(&proc->worker, memory_order_relaxed);
 }
 
+/* When the first of those who sleep needs a tick; or NEVER. */
+static uint64_t deadline_tick(const struct proc *proc)
+{
+    const uint64_t first = atomic_load_explicit(&proc->first_deadline, memory_order_relaxed);
+    const uint64_t from = atomic_load_explicit(&proc->deadlines_from, memory_order_relaxed);
+
+    return first > from ? first : from;
+}
+
 /* A tick, or the worker's losing its processor, for the first of those who sleep. */
 void deadline_need(struct proc *proc)
 {
-    uint64_t first = atomic_load_explicit(&proc->first_deadline, memory_order_relaxed);
+    const uint64_t first = deadline_tick(proc);
 
     if (first == NEVER)
         return;
@@ -124,7 +139,8 @@ static void set_next_tick(struct proc *proc, const struct thread *runs, bool wai
     if (atomic_load_explicit(&proc->ticking, memory_order_relaxed)) {
         if (proc->slice_end <= now)
             proc->slice_end = now + slice_ns(runs);
-        tick_need(holder(proc), TICK_SLICE, proc->slice_end);
+        if (proc->slice_end <= deadline_tick(proc))
+            tick_need(holder(proc), TICK_SLICE, proc->slice_end);
     } else if (atomic_load_explicit(&proc->first_deadline, memory_order_relaxed) == NEVER) {
         tick_stop(holder(proc));
     }
@@ -260,9 +276,9 @@ static bool slice_is_over(struct proc *proc, const struct thread *self, uint64_t
 
 /*
  * The threads whose deadlines have come: the first runs at once if the slice is over or it has used less than the thread
- * that runs, and the others after it; else to the ring.
+ * that runs, and the others after it; else to the ring.  True when it shall run at once.
  */
-static void place_woken(struct proc *proc, struct thread *self, uint64_t now, struct run_list *woken, bool slice_over)
+static bool place_woken(struct proc *proc, struct thread *self, uint64_t now, struct run_list *woken, bool slice_over)
 {
     struct thread *thread;
     const bool urgent = woken->head && (slice_over || recent_use(woken->head, now) < recent_use(self, now));
@@ -276,6 +292,7 @@ static void place_woken(struct proc *proc, struct thread *self, uint64_t now, st
             woken_append(proc, thread, false);
         else
             runq_push(proc, thread);
+    return urgent;
 }
 
 /* Somebody waits, and the slice is over. */
@@ -298,19 +315,28 @@ static struct thread *elect_next_slice(struct proc *proc, uint64_t now)
     return next;
 }
 
-/* The first whose deadline came.  Who was displaced goes on when those park, not when some tick comes. */
-static struct thread *take_woken(struct proc *proc)
+/*
+ * The first whose deadline came, unless that was earlier and the running thread has hardly had its turn since.  Who was
+ * displaced goes on when those park, not when some tick comes.
+ */
+static struct thread *take_woken(struct proc *proc, struct thread *self, uint64_t now, bool urgent)
 {
-    struct run_list all = proc->woken;
-    struct thread *thread, *first = NULL;
+    struct run_list ahead = {NULL, NULL};
+    struct thread *thread;
 
-    proc->woken.head = NULL;
-    while ((thread = run_list_pop(&all)))
-        if (!first && !thread->displaced)
-            first = thread;
-        else
-            run_list_append(&proc->woken, thread);
-    return first;
+    while ((thread = run_list_pop(&proc->woken)) && thread->displaced)
+        run_list_append(&ahead, thread);
+    if (thread && !urgent && recent_use(thread, now) + TURN_NS >= recent_use(self, now)) {
+        run_list_append(&ahead, thread);
+        thread = NULL;
+    }
+    if (ahead.head) {
+        ahead.tail->next = proc->woken.head;
+        if (!proc->woken.head)
+            proc->woken.tail = ahead.tail;
+        proc->woken.head = ahead.head;
+    }
+    return thread;
 }
 
 /* Whose turn it is: NULL for the thread that runs. */
@@ -323,10 +349,10 @@ static struct thread *elect(struct proc *proc, struct thread *self, uint64_t now
         *slice_over = true;
         return &self->worker->own;
     }
-    place_woken(proc, self, now, woken, *slice_over);
+    const bool urgent = place_woken(proc, self, now, woken, *slice_over);
     if (*slice_over && somebody_waits(proc))
         return elect_next_slice(proc, now);
-    struct thread *next = take_woken(proc);
+    struct thread *next = take_woken(proc, self, now, urgent);
     if (next) {
         count_up(&proc->count.elected);
         next->woken_ns = now;
@@ -355,6 +381,40 @@ static uint64_t just_after_deadline(const struct proc *proc)
         while ((now = clock_now()) < deadline)
             arch_pause();
     return now;
+}
+
+/*
+ * So many more may go ahead of everybody.  Whose deadline has come, too, waits on the heap: the list is gone through at
+ * the end of a slice, and with all of a hundred thousand sleepers on it that took longer than the next slice.
+ */
+static unsigned woken_room(const struct proc *proc)
+{
+    unsigned room = WOKEN_MAX;
+
+    for (const struct thread *thread = proc->woken.head; thread && room > 0; thread = thread->next)
+        room--;
+    return room;
+}
+
+/* A tick has come for deadlines.  The next may come at once while there is a rest of the burst, and all are served. */
+static void pay_deadlines(struct proc *proc, uint64_t now)
+{
+    const uint64_t least = now - DEADLINE_BURST * DEADLINE_GAP_NS;
+    uint64_t from = atomic_load_explicit(&proc->deadlines_from, memory_order_relaxed);
+
+    from = (from > least ? from : least) + DEADLINE_GAP_NS;
+    if (from > now || atomic_load_explicit(&proc->first_deadline, memory_order_relaxed) <= now)
+        from = now + DEADLINE_GAP_NS;
+    atomic_store_explicit(&proc->deadlines_from, from, memory_order_relaxed);
+}
+
+/* Those whose deadlines have come. */
+static void take_expired(struct proc *proc, uint64_t now, struct run_list *woken)
+{
+    if (atomic_load_explicit(&proc->first_deadline, memory_order_relaxed) > now)
+        return;
+    timers_expire(proc, now, woken_room(proc), woken);
+    pay_deadlines(proc, now);
 }
 
 /* It was displaced for a moment, and runs next. */
@@ -389,8 +449,7 @@ void slice_judge(struct thread *self)
     tick_came(worker);
     uint64_t now = just_after_deadline(proc);
     use_charge(proc, self, now);
-    if (atomic_load_explicit(&proc->first_deadline, memory_order_relaxed) <= now)
-        timers_expire(proc, now, &woken);
+    take_expired(proc, now, &woken);
     take_returned(proc, &woken);
     struct thread *next = policy_on ? policy_judge(self, now, &woken, &slice_over)
                                     : elect(proc, self, now, &woken, &slice_over);

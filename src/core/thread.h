@@ -228,6 +228,7 @@ struct proc {
     struct lock timers_lock;
     struct heap timers;          /* guarded by timers_lock */
     _Atomic uint64_t first_deadline; /* of timers; written under timers_lock */
+    _Atomic uint64_t deadlines_from; /* ns: no tick for a deadline sooner; written by the owner, see slice.c */
 
     /* Counters, written by the owner. */
     struct {
@@ -274,6 +275,7 @@ struct worker {
     _Atomic bool clock_kicked;   /* by others: its period and whether it ticks are not what the next three say */
     bool clock_on, clock_ticked; /* guarded as armed is: it ticks; it has since its period was chosen */
     bool clock_aimed;            /* it was last set for a deadline */
+    uint64_t clock_deadline;     /* ns: which that was, until a tick has come; or NEVER */
     uint64_t clock_period, clock_expires; /* ns; about when it ticks next */
     uint64_t clock_lag;          /* ns */
     bool returns;                /* without such: the monitor looks for its return; guarded by the sched lock */

@@ -198,6 +198,7 @@ static bool clock_start(struct worker *worker, uint64_t now, uint64_t period)
         return false;
     worker->clock_on = true;
     worker->clock_ticked = false;
+    worker->clock_deadline = NEVER;
     worker->clock_period = period;
     worker->clock_expires = now + period;
     return true;
@@ -215,14 +216,19 @@ static bool clock_kicked(struct worker *worker)
 
 /*
  * Does the clock, as it is, serve?  For a slice a period that is about right does, and after a tick one that is shorter
- * than needed does not.  For a deadline, a tick that comes so long before it that the next can still be in time.
+ * than needed does not.  For a deadline, a tick that comes so long before it that the next can still be in time, but after
+ * a tick only when few more will come before it; and when it is too near to be aimed at, a clock that ticks as fast as it
+ * can.
  */
 static bool clock_serves(const struct worker *worker, enum tick_kind kind, uint64_t when, uint64_t period)
 {
     if (!worker->clock_on)
         return false;
+    if (kind == TICK_DEADLINE && period == CLOCK_MIN_NS)
+        return worker->clock_period == CLOCK_MIN_NS;
     if (kind == TICK_DEADLINE)
-        return worker->clock_expires + 2 * CLOCK_MIN_NS <= when;
+        return worker->clock_expires + 2 * CLOCK_MIN_NS <= when &&
+               (!worker->clock_ticked || worker->clock_period >= period / 2);
     return worker->clock_period <= period + period / 16 &&
            (!worker->clock_ticked || worker->clock_period >= period - period / 16);
 }
@@ -230,6 +236,9 @@ static bool clock_serves(const struct worker *worker, enum tick_kind kind, uint6
 /* A program may have closed the descriptor, as daemons close all: then the timer serves. */
 static void clock_need(struct worker *worker, enum tick_kind kind, uint64_t when)
 {
+    if (kind == TICK_DEADLINE && worker->clock_on && worker->clock_deadline == when &&
+        !atomic_load_explicit(&worker->clock_kicked, memory_order_relaxed))
+        return;
     const uint64_t now = clock_now(), from = now + (kind == TICK_DEADLINE ? worker->clock_lag : 0);
     const uint64_t period = when > from + CLOCK_MIN_NS ? when - from : CLOCK_MIN_NS;
 
@@ -241,6 +250,7 @@ static void clock_need(struct worker *worker, enum tick_kind kind, uint64_t when
         timer_need(worker, when);
     } else {
         worker->clock_aimed = kind == TICK_DEADLINE && period > CLOCK_MIN_NS;
+        worker->clock_deadline = kind == TICK_DEADLINE ? when : NEVER;
         if (clock_kicked(worker))
             clock_start(worker, now, CLOCK_MIN_NS);
     }
@@ -286,7 +296,7 @@ void tick_need(struct worker *worker, enum tick_kind kind, uint64_t when)
 
 void tick_came(struct worker *worker)
 {
-    worker->armed = NEVER;
+    worker->armed = worker->clock_deadline = NEVER;
     worker->clock_ticked = true;
     if (clock_kicked(worker)) {
         worker->clock_on = true;

@@ -14,6 +14,8 @@
 #include "core/sched.h"
 #include "core/signals.h"
 
+enum { WARM_LINES = 4 };
+
 static struct thread *timer_thread(struct heap_node *node)
 {
     return container_of(node, struct thread, timer);
@@ -31,9 +33,10 @@ void timer_add(struct proc *proc, struct thread *thread)
     thread->timer.deadline = thread->deadline;
     atomic_store_explicit(&thread->timer_proc, proc, memory_order_relaxed);
     heap_insert(&proc->timers, &thread->timer);
+    const bool first = proc->timers.root == &thread->timer;
     publish_first(proc);
     lock_release(&proc->timers_lock, RANK_TIMERS);
-    if (self_thread->kind != THREAD_WORKER) /* which sleeps until the first deadline, or prepares ticks itself */
+    if (first && self_thread->kind != THREAD_WORKER) /* which sleeps until the first deadline, or prepares ticks itself */
         deadline_need(proc);
 }
 
@@ -68,11 +71,23 @@ void timer_cancel(struct thread *thread)
     lock_release(&proc->timers_lock, RANK_TIMERS);
 }
 
-void timers_expire(struct proc *proc, uint64_t now, struct run_list *woken)
+/* What a thread that has slept for long needs first when it runs. */
+static void warm(const struct run_list *woken)
+{
+    for (const struct thread *thread = woken->head; thread; thread = thread->next) {
+        const char *sp = thread->context.sp;
+        for (int i = 0; i < WARM_LINES; i++)
+            __builtin_prefetch(sp + 64 * i, 1);
+        __builtin_prefetch(thread->context.tls);
+    }
+}
+
+void timers_expire(struct proc *proc, uint64_t now, unsigned most, struct run_list *woken)
 {
     lock_acquire(&proc->timers_lock, RANK_TIMERS);
-    while (proc->timers.root && proc->timers.root->deadline <= now) {
+    for (; most > 0 && proc->timers.root && proc->timers.root->deadline <= now; most--) {
         struct thread *thread = timer_thread(proc->timers.root);
+        __builtin_prefetch(&thread->context, 1);
         bool claimed = park_claim(thread, WAKE_TIMEOUT);
         take_off(proc, thread);
         if (claimed) {
@@ -82,6 +97,16 @@ void timers_expire(struct proc *proc, uint64_t now, struct run_list *woken)
     }
     publish_first(proc);
     lock_release(&proc->timers_lock, RANK_TIMERS);
+    warm(woken);
+}
+
+/* Half of the ring is enough for a while, and what is in it is still in the CPU's caches when it comes to run. */
+static unsigned ring_room(const struct proc *proc)
+{
+    const uint32_t used = atomic_load_explicit(&proc->tail, memory_order_relaxed) -
+                          atomic_load_explicit(&proc->head, memory_order_relaxed);
+
+    return used < RING / 2 ? RING / 2 - used : 1;
 }
 
 void timers_fire(struct proc *proc)
@@ -92,7 +117,7 @@ void timers_fire(struct proc *proc)
 
     if (first == NEVER || first > (now = clock_now()))
         return;
-    timers_expire(proc, now, &woken);
+    timers_expire(proc, now, ring_room(proc), &woken);
     while ((thread = run_list_pop(&woken)))
         if (policy_on)
             policy_enqueue(thread, GREEN_WOKEN);

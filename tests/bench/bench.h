@@ -40,7 +40,7 @@ double bench_memory_bytes(void);
 /* The most resident memory that this process has had. */
 double bench_peak_bytes(void);
 
-/* BENCH_THREADS: how many threads the row `parked` makes; 100,000 unless told. */
+/* BENCH_THREADS: how many threads the rows `parked` and `timed` make; 100,000 unless told. */
 unsigned bench_threads(void);
 
 /* End the program unless error is 0. */
@@ -63,6 +63,7 @@ void bench_fib(void);
 void bench_sigmask(void);
 void bench_signal(void);
 void bench_contend(void);
+void bench_timed(void);
 
 #ifdef __cplusplus
 }

@@ -14,7 +14,7 @@ static const struct row {
     {"channel", bench_channel},   {"lateness", bench_lateness}, {"tick", bench_tick},     {"parked", bench_parked},
     {"skynet", bench_skynet},     {"fib", bench_fib},
     {"sigmask", bench_sigmask},   {"signal", bench_signal},
-    {"contend", bench_contend},
+    {"contend", bench_contend},   {"timed", bench_timed},
 };
 
 int main(int argc, char **argv)
@@ -25,6 +25,6 @@ int main(int argc, char **argv)
             return 0;
         }
     }
-    fprintf(stderr, "usage: %s yield|create|mutex|pingpong|channel|lateness|tick|parked|skynet|fib|sigmask|signal|contend\n", argv[0]);
+    fprintf(stderr, "usage: %s yield|create|mutex|pingpong|channel|lateness|tick|parked|skynet|fib|sigmask|signal|contend|timed\n", argv[0]);
     return 2;
 }

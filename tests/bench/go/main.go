@@ -23,6 +23,7 @@ var rows = map[string]func(){
 	"skynet":           skynet,
 	"fib":              fib,
 	"contend":          contend,
+	"timed":            timed,
 }
 
 func main() {
