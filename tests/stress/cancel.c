@@ -4,6 +4,7 @@
  * lost: counted, to the last one.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -13,8 +14,11 @@
 #include <green/sched.h>
 
 #include "common.h"
+#include "common_primitives.h"
 
 enum { CANCELLERS = 4, SLOTS = 16, UNITS = 5, SURVIVORS = 2, BOUND_EVERY = 13, BLOCK = 100 };
+/* Each life has two threads beside it at most; the library keeps some more. */
+enum { STACKS_MAX = 4 * CANCELLERS * SLOTS, SLACK_BYTES = 2 << 20 };
 
 static struct stress stress;
 static pthread_key_t key;
@@ -41,15 +45,12 @@ static void unlock(void *arg)
 
 static struct timespec soon(struct life *life)
 {
-    struct timespec time;
+    return stress_soon(&life->random);
+}
 
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    time.tv_nsec += (long)(stress_random(&life->random) % 300) * 1000;
-    if (time.tv_nsec >= 1000000000) {
-        time.tv_nsec -= 1000000000;
-        time.tv_sec++;
-    }
-    return time;
+static void other_primitives(struct life *life)
+{
+    primitives_step(&life->random);
 }
 
 static void unit_back(void *arg)
@@ -230,7 +231,8 @@ static void leave(struct life *life)
 static void (*const mix[])(struct life *) = {
     hold_unit,  hold_unit,  put_token,   put_token,        put_token,  take_token,
     take_token, lock_mutex, lock_mutex,  sleep_with_memory, join_child, be_disabled,
-    leave,      compute_asynchronously,
+    leave,      compute_asynchronously, other_primitives, other_primitives, other_primitives, other_primitives,
+    other_primitives, other_primitives,
 };
 
 static void count_end(void *arg)
@@ -350,6 +352,7 @@ static void prepare(void)
     CHECK(green_mutex_init(&checked, &attr) == 0);
     CHECK(pthread_key_create(&key, value_destroyed) == 0);
     CHECK(green_sem_init(&units, 0, UNITS) == 0);
+    primitives_prepare();
 }
 
 static void account(void)
@@ -367,8 +370,40 @@ static void account(void)
     CHECK(lives == ends && lives == cancelled + exits);
 }
 
+/*
+ * What is mapped for threads and allocated, while all slots are full.  Once everybody has lived a few times it does not
+ * grow but by chance: the caches of libc's malloc, of which each pooled thread has one.
+ */
+struct memory {
+    uint64_t stacks;
+    size_t allocated;
+};
+
+static struct memory measure_memory(void)
+{
+    struct green_stats stats;
+
+    green_stats(&stats);
+    return (struct memory){stats.stacks_mapped, stress_under_valgrind() ? 0 : mallinfo2().uordblks};
+}
+
+static void check_memory(const struct memory *early)
+{
+    const struct memory now = measure_memory();
+    struct green_stats stats;
+
+    green_stats(&stats);
+    printf("cancel: %llu stacks and %zu kB a third through, %llu and %zu in the end; %llu thread live\n",
+           (unsigned long long)early->stacks, early->allocated / 1024, (unsigned long long)now.stacks,
+           now.allocated / 1024, (unsigned long long)stats.threads_live);
+    CHECK(stats.threads_live == 1);
+    CHECK(now.stacks <= STACKS_MAX);
+    CHECK(now.allocated <= early->allocated + SLACK_BYTES);
+}
+
 int main(int argc, char **argv)
 {
+    struct memory memory_early;
     green_t cancellers[CANCELLERS], survivors[SURVIVORS];
 
     stress = stress_begin(argc, argv, "cancel");
@@ -377,10 +412,14 @@ int main(int argc, char **argv)
         CHECK(green_create(&survivors[i], NULL, survive, NULL) == 0);
     for (unsigned i = 0; i < CANCELLERS; i++)
         CHECK(green_create(&cancellers[i], NULL, cancel_at_random, (void *)(uintptr_t)i) == 0);
+    green_sleep(stress.seconds / 3);
+    memory_early = measure_memory();
     for (unsigned i = 0; i < CANCELLERS; i++)
         CHECK(green_join(cancellers[i], NULL) == 0);
     end_survivors(survivors);
     account();
+    primitives_account();
+    check_memory(&memory_early);
     printf("cancel: %ld cancelled, %ld ended, %ld children, %ld units, %ld tokens\n", (long)cancelled, (long)exits,
            (long)children, (long)units_taken, put);
     stress_end("cancel", (uint64_t)operations);
