@@ -98,6 +98,13 @@ static struct thread *take_global(struct proc *proc)
     return next;
 }
 
+/* As if a tick had come: judged when the next thread leaves the runtime. */
+static void judge_soon(struct proc *proc)
+{
+    proc->more_woken = false;
+    atomic_load_explicit(&proc->worker, memory_order_relaxed)->tick_pending = true;
+}
+
 /*
  * The dispatches that are not as most: on a processor that leaves service nobody is chosen; without ticks, deadlines
  * are looked at here; woken threads go first; and now and then the global queue does.  With another policy than the
@@ -123,6 +130,8 @@ static struct thread *choose_specially(struct proc *proc)
     if (!settings.preempt)
         timers_fire(proc);
     next = run_list_pop(&proc->woken);
+    if (unlikely(proc->more_woken) && !proc->woken.head)
+        judge_soon(proc);
     if (!next && global_first)
         next = take_global(proc);
     settle_attention(proc);

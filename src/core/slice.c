@@ -12,7 +12,8 @@
  * A deadline has a tick of its own while there are few: DEADLINE_BURST in a row, and one for each DEADLINE_GAP_NS in the
  * long run.  When there are more, one tick serves all that have come by then.  Else a hundred thousand sleepers, of
  * whom one wakes every microsecond, would have the processor spend its time on ticks.  A processor that has nothing
- * to run looks at its deadlines by itself and at once.
+ * to run looks at its deadlines by itself and at once; and when more have come than go ahead of everybody at a time, the
+ * last of those has the next judged without a tick.
  */
 #include "core/activation.h"
 #include "core/hold.h"
@@ -25,7 +26,7 @@
 
 /* At the end of a slice the global queue is looked at first more often than at a yield, which comes sooner. */
 enum { QUIET_TICKS = 3, USE_HALVES_SHIFT = 26, GLOBAL_EVERY_SLICES = 4, MOMENT_NS = 10000 };
-enum { DEADLINE_GAP_NS = 200000, DEADLINE_BURST = 16, WOKEN_MAX = RING / 2, TURN_NS = 20000 };
+enum { DEADLINE_GAP_NS = 200000, DEADLINE_LONG_GAP_NS = 1000000, DEADLINE_BURST = 16, WOKEN_MAX = RING / 2, TURN_NS = 20000 };
 
 uint64_t slice_ns(const struct thread *thread)
 {
@@ -402,8 +403,11 @@ static void pay_deadlines(struct proc *proc, uint64_t now)
     const uint64_t least = now - DEADLINE_BURST * DEADLINE_GAP_NS;
     uint64_t from = atomic_load_explicit(&proc->deadlines_from, memory_order_relaxed);
 
+    proc->more_woken = atomic_load_explicit(&proc->first_deadline, memory_order_relaxed) <= now;
     from = (from > least ? from : least) + DEADLINE_GAP_NS;
-    if (from > now || atomic_load_explicit(&proc->first_deadline, memory_order_relaxed) <= now)
+    if (proc->more_woken)
+        from = now + DEADLINE_LONG_GAP_NS;
+    else if (from > now)
         from = now + DEADLINE_GAP_NS;
     atomic_store_explicit(&proc->deadlines_from, from, memory_order_relaxed);
 }

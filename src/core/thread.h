@@ -208,6 +208,7 @@ struct proc {
 
     /* Owner only. */
     struct run_list woken CACHE_ALIGNED; /* ahead of everybody: their deadlines came; then whom they displaced */
+    bool more_woken;             /* there were more than it takes */
     uint64_t slice_end;          /* ns */
     uint64_t accounted;          /* ns: up to here its time has been charged */
     unsigned quiet_ticks;        /* in a row with nobody waiting */
