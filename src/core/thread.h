@@ -36,7 +36,7 @@
 #include <green/policy.h>
 
 #include "base/base.h"
-#include "base/heap.h"
+#include "base/deadlines.h"
 #include "base/lock.h"
 #include "mem/stack.h"
 
@@ -227,8 +227,8 @@ struct proc {
     struct proc *next_idle;      /* guarded by the sched lock */
 
     struct lock timers_lock;
-    struct heap timers;          /* guarded by timers_lock */
-    _Atomic uint64_t first_deadline; /* of timers; written under timers_lock */
+    struct deadlines timers;     /* guarded by timers_lock */
+    _Atomic uint64_t first_deadline; /* of timers, or earlier; written under timers_lock */
     _Atomic uint64_t deadlines_from; /* ns: no tick for a deadline sooner; written by the owner, see slice.c */
 
     /* Counters, written by the owner. */

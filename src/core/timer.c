@@ -23,8 +23,7 @@ static struct thread *timer_thread(struct heap_node *node)
 
 static void publish_first(struct proc *proc)
 {
-    atomic_store_explicit(&proc->first_deadline, proc->timers.root ? proc->timers.root->deadline : NEVER,
-                          memory_order_relaxed);
+    atomic_store_explicit(&proc->first_deadline, deadlines_first(&proc->timers), memory_order_relaxed);
 }
 
 void timer_add(struct proc *proc, struct thread *thread)
@@ -32,9 +31,10 @@ void timer_add(struct proc *proc, struct thread *thread)
     lock_acquire(&proc->timers_lock, RANK_TIMERS);
     thread->timer.deadline = thread->deadline;
     atomic_store_explicit(&thread->timer_proc, proc, memory_order_relaxed);
-    heap_insert(&proc->timers, &thread->timer);
-    const bool first = proc->timers.root == &thread->timer;
-    publish_first(proc);
+    deadlines_insert(&proc->timers, &thread->timer);
+    const bool first = thread->deadline < atomic_load_explicit(&proc->first_deadline, memory_order_relaxed);
+    if (first)
+        atomic_store_explicit(&proc->first_deadline, thread->deadline, memory_order_relaxed);
     lock_release(&proc->timers_lock, RANK_TIMERS);
     if (first && self_thread->kind != THREAD_WORKER) /* which sleeps until the first deadline, or prepares ticks itself */
         deadline_need(proc);
@@ -54,20 +54,16 @@ static struct proc *lock_timer_proc(struct thread *thread)
     return NULL;
 }
 
-static void take_off(struct proc *proc, struct thread *thread)
-{
-    heap_remove(&proc->timers, &thread->timer);
-    atomic_store_explicit(&thread->timer_proc, NULL, memory_order_release);
-}
-
 void timer_cancel(struct thread *thread)
 {
     struct proc *proc = lock_timer_proc(thread);
 
     if (!proc)
         return;
-    take_off(proc, thread);
-    publish_first(proc);
+    deadlines_remove(&proc->timers, &thread->timer);
+    atomic_store_explicit(&thread->timer_proc, NULL, memory_order_release);
+    if (thread->timer.deadline <= atomic_load_explicit(&proc->first_deadline, memory_order_relaxed))
+        publish_first(proc);
     lock_release(&proc->timers_lock, RANK_TIMERS);
 }
 
@@ -84,12 +80,14 @@ static void warm(const struct run_list *woken)
 
 void timers_expire(struct proc *proc, uint64_t now, unsigned most, struct run_list *woken)
 {
+    struct heap_node *node;
+
     lock_acquire(&proc->timers_lock, RANK_TIMERS);
-    for (; most > 0 && proc->timers.root && proc->timers.root->deadline <= now; most--) {
-        struct thread *thread = timer_thread(proc->timers.root);
+    while (most-- > 0 && (node = deadlines_pop(&proc->timers, now))) {
+        struct thread *thread = timer_thread(node);
         __builtin_prefetch(&thread->context, 1);
         bool claimed = park_claim(thread, WAKE_TIMEOUT);
-        take_off(proc, thread);
+        atomic_store_explicit(&thread->timer_proc, NULL, memory_order_release);
         if (claimed) {
             atomic_store_explicit(&thread->state, THREAD_READY, memory_order_relaxed);
             run_list_append(woken, thread);
@@ -129,14 +127,15 @@ void timers_fire(struct proc *proc)
 
 void timers_move(struct proc *from, struct proc *to)
 {
+    struct heap_node *node;
+
     lock_acquire(&from->timers_lock, RANK_TIMERS);
     lock_acquire(&to->timers_lock, RANK_TIMERS_TO);
-    while (from->timers.root) {
-        struct thread *thread = timer_thread(from->timers.root);
-        heap_remove(&from->timers, &thread->timer);
-        atomic_store_explicit(&thread->timer_proc, to, memory_order_relaxed);
-        heap_insert(&to->timers, &thread->timer);
+    while ((node = deadlines_pop(&from->timers, NEVER))) {
+        atomic_store_explicit(&timer_thread(node)->timer_proc, to, memory_order_relaxed);
+        deadlines_insert(&to->timers, node);
     }
+    from->timers.next = 0; /* it was turned into the future */
     publish_first(from);
     publish_first(to);
     lock_release(&to->timers_lock, RANK_TIMERS_TO);
