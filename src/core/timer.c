@@ -1,5 +1,5 @@
 /*
- * Deadlines of parked threads: a heap for each processor, and sleeping.
+ * Deadlines of parked threads, in order for each processor (base/deadlines.h), and sleeping.
  *
  * A thread is put on its processor's heap once it is off its stack, so a deadline that has come may make it ready at
  * once.  It is taken off by whoever expires it, or by itself after another woke it: `timer_proc` says whose heap it
