@@ -92,10 +92,10 @@ typedef unsigned green_key_t;
 
 /*
  * Attributes: what green_create() is told about the new thread.  The defaults are joinable, no name, a guard of one
- * page, and the program's stack size (GREEN_STACK, 256 KiB).  None of these blocks.  Signal handler: yes.  Source:
- * pthread_attr_*.
+ * page, and the program's stack size (GREEN_STACK, 256 KiB).  None of these blocks.  Signal handler: yes.
+ * Source: pthread_attr_*.
  *   EINVAL  a detach state that is none; a stack below GREEN_STACK_MIN or above 1 GiB; a null pointer
- *   ERANGE  a name of more than 15 bytes (setname), a buffer it does not fit (getname)
+ *   ERANGE  setname_np: a name of more than 15 bytes; getname_np: a buffer that it does not fit
  */
 GREEN_API int green_attr_init(green_attr_t *attr);
 GREEN_API int green_attr_destroy(green_attr_t *attr);
@@ -103,13 +103,16 @@ GREEN_API int green_attr_setdetachstate(green_attr_t *attr, int state);
 GREEN_API int green_attr_getdetachstate(const green_attr_t *attr, int *state);
 GREEN_API int green_attr_setstacksize(green_attr_t *attr, size_t bytes);
 GREEN_API int green_attr_getstacksize(const green_attr_t *attr, size_t *bytes);
+GREEN_API int green_attr_setname_np(green_attr_t *attr, const char *name);
+GREEN_API int green_attr_getname_np(const green_attr_t *attr, char *buffer, size_t bytes);
 
 /*
  * A stack of the program's: `bytes` from `low` on, of any alignment, for one thread at a time.  All of it is a
- * multiplexed thread's; a bound one's begins with libc's block for it, as a POSIX thread's does.  It has no guard but what the program
- * makes.  The program may use it otherwise when it has joined the thread, and never when that is detached.  Null as an
- * address from get: the library provides the stack.
- *   EINVAL  the size as above; a null address, or a stack beyond the end of memory
+ * multiplexed thread's; a bound one's begins with libc's block for it, as a POSIX thread's does.  It has no guard but
+ * what the program makes.  The program may use it otherwise when it has joined the thread, and never when that is
+ * detached.  Null as an address from get: the library provides the stack.  Neither blocks.  Signal handler: yes.
+ * Source: pthread_attr_setstack, _getstack.
+ *   EINVAL  a size below GREEN_STACK_MIN or above 1 GiB; a null address, or a stack beyond the end of memory
  */
 GREEN_API int green_attr_setstack(green_attr_t *attr, void *low, size_t bytes);
 GREEN_API int green_attr_getstack(const green_attr_t *attr, void **low, size_t *bytes);
@@ -117,23 +120,22 @@ GREEN_API int green_attr_getstack(const green_attr_t *attr, void **low, size_t *
 /*
  * The guard below a stack of the library's: an overflow into it is reported and ends the program.  Up to a page (the
  * default), 0 included, costs nothing and is a page; for more, whole pages, the stack is mapped for this thread alone
- * and unmapped when it has ended, some 10 us.  get says what was set.  On a bound thread 0 is none.
+ * and unmapped when it has ended, some 10 us.  get says what was set.  On a bound thread 0 is none.  Neither blocks.
+ * Signal handler: yes.  Source: pthread_attr_setguardsize, _getguardsize.
  *   EINVAL  more than 1 GiB; a null pointer
  */
 GREEN_API int green_attr_setguardsize(green_attr_t *attr, size_t bytes);
 GREEN_API int green_attr_getguardsize(const green_attr_t *attr, size_t *bytes);
 
-GREEN_API int green_attr_setname_np(green_attr_t *attr, const char *name);
-GREEN_API int green_attr_getname_np(const green_attr_t *attr, char *buffer, size_t bytes);
-
 /*
  * Bound threads.  With GREEN_SCOPE_SYSTEM a thread has a kernel thread of its own: the kernel schedules it, beside the
  * processors and not counted among them; slices, ticks and the other threads' hogging do not concern it.  It costs what
  * a POSIX thread costs.  It may call everything, waits for multiplexed threads and is waited for by them; where those
- * park, it sleeps in the kernel.  green_yield() is sched_yield() there, a slice of its own (green_setslice_np) means nothing, and its name is also the kernel's for it.
- * GREEN_SCOPE_PROCESS multiplexes.  It is the default, but for attributes that ask for what only the kernel can give, a
- * set of CPUs or a real-time policy: with these a thread is bound unless its scope was set.  EINVAL for another scope.
- * Signal handler: yes.  Source: pthread_attr_setscope.
+ * park, it sleeps in the kernel.  green_yield() is sched_yield() there, a slice of its own (green_setslice_np) means
+ * nothing, and its name is also the kernel's for it.  GREEN_SCOPE_PROCESS multiplexes.  It is the default, but for
+ * attributes that ask for what only the kernel can give, a set of CPUs or a real-time policy: with these a thread is
+ * bound unless its scope was set.  Neither blocks.  Signal handler: yes.  Source: pthread_attr_setscope, _getscope.
+ *   EINVAL  another scope; a null pointer
  */
 #define GREEN_SCOPE_PROCESS 0
 #define GREEN_SCOPE_SYSTEM 1
@@ -141,11 +143,13 @@ GREEN_API int green_attr_setscope(green_attr_t *attr, int scope);
 GREEN_API int green_attr_getscope(const green_attr_t *attr, int *scope);
 
 /*
- * How the kernel shall schedule a thread, which is bound then (see above): with GREEN_EXPLICIT_SCHED by the policy (SCHED_OTHER, SCHED_FIFO or
- * SCHED_RR) and priority of the attributes, with GREEN_INHERIT_SCHED (default) as it schedules the kernel thread that
- * creates it, which for a multiplexed creator is a worker.  And on which CPUs: `bytes` is the size of *cpus; 0 takes the
- * set away again, and the creator's is inherited; get then says all.  None blocks.  Signal handler: yes.
- * Source: pthread_attr_setinheritsched, _setschedpolicy, _setschedparam, pthread_attr_setaffinity_np.
+ * How the kernel shall schedule a thread, which is bound then (see green_attr_setscope()): with GREEN_EXPLICIT_SCHED by
+ * the policy (SCHED_OTHER, SCHED_FIFO or SCHED_RR) and priority of the attributes, with GREEN_INHERIT_SCHED (default) as
+ * it schedules the kernel thread that creates it, which for a multiplexed creator is a worker.  And on which CPUs:
+ * `bytes` is the size of *cpus; 0 takes the set away again, and the creator's is inherited; get then says all.  None
+ * blocks.  Signal handler: yes.  Source: pthread_attr_setinheritsched, _getinheritsched, _setschedpolicy,
+ * _getschedpolicy, _setschedparam, _getschedparam, _setaffinity_np, _getaffinity_np.
+ *
  * A multiplexed thread is scheduled by the library, which has priorities with GREEN_POLICY=priority and the like
  * (<green/policy.h>): the same calls then name one of SCHED_RR, 0 to 99, or SCHED_OTHER's 0, which is the same as 0 of
  * SCHED_RR; what is not explicit is the creator's.
@@ -164,12 +168,12 @@ GREEN_API int green_attr_setaffinity_np(green_attr_t *attr, size_t bytes, const 
 GREEN_API int green_attr_getaffinity_np(const green_attr_t *attr, size_t bytes, cpu_set_t *cpus);
 
 /*
- * The same for a bound thread that runs, or for a kernel thread of the program's, which may also be of the kernel's
- * other policies (SCHED_BATCH, SCHED_IDLE).  Of a multiplexed thread, its priority with the library's policy, without
- * what it has been lent; told as SCHED_RR.  It holds at once: one that runs and is no longer the most urgent makes room.
- * Round robin, the default, has no priorities: there a multiplexed thread is of SCHED_OTHER, whose priority is 0.
- * Do not block but for a bound thread's start.  Signal handler: no.
- * Source: pthread_setschedparam, _setschedprio, pthread_setaffinity_np.
+ * The policy, priority and CPUs of a bound thread that runs, or of a kernel thread of the program's, which may also be
+ * of the kernel's other policies (SCHED_BATCH, SCHED_IDLE).  Of a multiplexed thread, its priority with the library's
+ * policy, without what it has been lent; told as SCHED_RR.  It holds at once: one that runs and is no longer the most
+ * urgent makes room.  Round robin, the default, has no priorities: there a multiplexed thread is of SCHED_OTHER, whose
+ * priority is 0.  Do not block but for a bound thread's start.  Signal handler: no.
+ * Source: pthread_setschedparam, _getschedparam, _setschedprio, _setaffinity_np, _getaffinity_np.
  *   ESRCH    no such thread, or it has ended
  *   ENOTSUP  of a multiplexed thread: CPUs; a policy but SCHED_RR and SCHED_OTHER; SCHED_RR as well, where the library's
  *            policy is round robin
@@ -216,7 +220,7 @@ GREEN_API int green_getattr_default_np(green_attr_t *attr);
 GREEN_API int green_create(green_t *thread, const green_attr_t *attr, void *(*start)(void *), void *arg);
 
 /*
- * Wait for a thread's end and take its result (result may be NULL).  Blocks.  Signal handler: no.
+ * Wait for a thread's end and take its result (`result` may be NULL).  Blocks.  Signal handler: no.
  * Source: pthread_join.
  *   ESRCH    no such thread, or no longer
  *   EINVAL   it is detached, or somebody else is joining it
@@ -225,12 +229,13 @@ GREEN_API int green_create(green_t *thread, const green_attr_t *attr, void *(*st
 GREEN_API int green_join(green_t thread, void **result);
 
 /*
- * The same without waiting, or until a time of CLOCK_REALTIME, or of that clock or CLOCK_MONOTONIC.  After an error the
- * thread can still be joined.  The last two block.  Signal handler: no.  Source: pthread_tryjoin_np, _timedjoin_np,
- * _clockjoin_np.  Errors as for green_join, and
- *   EBUSY      tryjoin: it has not ended
+ * The same as green_join() without waiting, or until a time of CLOCK_REALTIME, or of a given clock, that or
+ * CLOCK_MONOTONIC.  After an error the thread can still be joined.  tryjoin does not block, the others do.  Signal
+ * handler: no.  Source: pthread_tryjoin_np, _timedjoin_np, _clockjoin_np.  Errors as for green_join(), and
+ *   EBUSY      tryjoin_np: it has not ended
  *   ETIMEDOUT  the time came first
  *   EINVAL     also a time that is none, a null one, an unknown clock
+ *
  * Two threads that wait for each other are not told (EDEADLK) if one of them does so with a deadline.
  */
 GREEN_API int green_tryjoin_np(green_t thread, void **result);
@@ -248,48 +253,65 @@ GREEN_API int green_detach(green_t thread);
 /*
  * End the calling thread with a result.  First its stack is unwound: cleanup handlers (<green/cancel.h>) and C++
  * destructors run; then thread_local and pthread_key destructors.  When the last thread ends, the process exits with
- * status 0.  Signal handler: no.  Source: pthread_exit.
+ * status 0.  Does not return.  Does not block, but what runs so may.  Signal handler: no.  Source: pthread_exit.
  */
 GREEN_API void green_exit(void *result) __attribute__((noreturn));
 
-/* The calling thread's name.  Does not block.  Signal handler: yes, once the thread is known here. */
+/*
+ * Returns the calling thread's name: what green_create() gave, and other calls take.  Does not block.  Signal handler:
+ * yes, once the thread is known here.  Source: pthread_self.
+ */
 GREEN_API green_t green_self(void);
 
-/* Non-zero when both name the same thread.  Does not block.  Signal handler: yes. */
+/* Non-zero when both name the same thread.  Does not block.  Signal handler: yes.  Source: pthread_equal. */
 GREEN_API int green_equal(green_t a, green_t b);
 
-/* The name a debugger, a trace and an overflow report show.  ESRCH, EINVAL (null), ERANGE as for the attribute. */
+/*
+ * The name that a debugger, a trace and an overflow report show.  Neither blocks.  Signal handler: no.
+ * Source: pthread_setname_np, _getname_np.
+ *   ESRCH   no such thread, or no longer
+ *   EINVAL  a null pointer
+ *   ERANGE  setname_np: a name of more than 15 bytes; getname_np: a buffer that it does not fit
+ */
 GREEN_API int green_setname_np(green_t thread, const char *name);
 GREEN_API int green_getname_np(green_t thread, char *buffer, size_t bytes);
 
 /*
- * Let another ready thread run, if there is one.  Always 0.  Signal handler: no.  Source: sched_yield.  sched_yield()
- * itself, called by a green thread, does so, too, and yields to other kernel threads when no thread is ready.
+ * Let another ready thread run, if there is one.  sched_yield() itself, called by a green thread, does so, too, and
+ * yields to other kernel threads when no thread is ready.  Always 0.  Does not block: the caller stays ready.  Signal
+ * handler: no.  Source: sched_yield.
  */
 GREEN_API int green_yield(void);
 GREEN_API int green_sched_yield(void);
 
 /*
- * The priorities of a policy of the kernel's, for threads that it schedules: -1 and errno EINVAL for another.  The rest
- * of <sched.h> is about processes (sched_setscheduler, _setparam, _rr_get_interval and their kin), whose twins would
- * mean nothing for a thread: see green_setschedparam().  Signal handler: yes.  Source: sched_get_priority_max, _min.
+ * The highest and the lowest priority of a policy of the kernel's, for threads that it schedules.  The rest of <sched.h>
+ * is about processes (sched_setscheduler, _setparam, _rr_get_interval and their kin), whose twins would mean nothing for
+ * a thread: see green_setschedparam().  Returns the priority, or -1 and sets errno.  Neither blocks.  Signal handler:
+ * yes.  Source: sched_get_priority_max, _min.
+ *   EINVAL  no policy of the kernel's
  */
 GREEN_API int green_sched_get_priority_max(int policy);
 GREEN_API int green_sched_get_priority_min(int policy);
 
 /*
  * Functions to be called at each fork: before it, last registered first, and after it in the parent and in the child, in
- * order.  In the child the library is ready by then.  Any may be null.  ENOMEM.  Does not block.  Signal handler: no.
- * Source: pthread_atfork, which is as good.
+ * order.  In the child the library is ready by then.  Any may be null.  pthread_atfork() is as good.  Does not block.
+ * Signal handler: no.  Source: pthread_atfork.
+ *   ENOMEM  no memory
  */
 GREEN_API int green_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
 
 /*
- * Sleep.  The calling thread is parked, the processor is not.  All block.  A handler that runs on the thread ends the
- * sleep: green_sleep returns the seconds that are left, else 0; green_usleep and green_nanosleep return -1 and set
- * errno to EINTR, or to EINVAL for a time that is none; green_clock_nanosleep returns the error number, EINVAL also for
- * a clock other than CLOCK_REALTIME and CLOCK_MONOTONIC.  What is left of a duration is written to rem, if that is not
- * null.  Signal handler: no.  Source: sleep, usleep, nanosleep, clock_nanosleep.
+ * Sleep.  The calling thread is parked, the processor is not.  A handler that runs on the thread ends the sleep.  What
+ * is left of a duration is then written to rem, if that is not null.  With TIMER_ABSTIME in `flags`, `when` is a time
+ * and not a duration.  All block.
+ *
+ * green_sleep() returns the seconds that are left, else 0.  green_usleep() and green_nanosleep() return 0, or -1 and set
+ * errno.  green_clock_nanosleep() returns 0 or the error number.  Signal handler: no.
+ * Source: sleep, usleep, nanosleep, clock_nanosleep.
+ *   EINTR   a handler has run
+ *   EINVAL  a time that is none; clock_nanosleep: a clock other than CLOCK_REALTIME and CLOCK_MONOTONIC
  */
 GREEN_API unsigned green_sleep(unsigned seconds);
 GREEN_API int green_usleep(unsigned microseconds);
@@ -309,18 +331,19 @@ GREEN_API int green_clock_nanosleep(clockid_t clock, int flags, const struct tim
  * it is the kernel's own clock, from the start.  While accounts are kept each switch makes a system call: a yield takes
  * ten times as long.
  *
- * Do not block but for a bound thread's start.  Signal handler: green_clock_gettime.  Source: pthread_getcpuclockid,
- * clock_gettime (which returns -1 and sets errno).
- *   ESRCH   no such thread, or no longer
- *   EINVAL  a null pointer for the clock; gettime: no such clock
+ * green_getcpuclockid() returns 0 or an error number, green_clock_gettime() 0, or -1 and sets errno.  Do not block but
+ * for a bound thread's start.  Signal handler: green_clock_gettime().
+ * Source: pthread_getcpuclockid, clock_gettime.
+ *   ESRCH   getcpuclockid: no such thread, or no longer
+ *   EINVAL  getcpuclockid: a null pointer; gettime: no such clock
  */
 GREEN_API int green_getcpuclockid(green_t thread, clockid_t *clock);
 GREEN_API int green_clock_gettime(clockid_t clock, struct timespec *time);
 
 /*
  * Run routine() once, whoever comes first; the others wait until it has returned.  If it leaves by an exception or by
- * green_exit, the next caller runs it again.  Blocks.  Signal handler: no.  EINVAL for a null pointer.
- * Source: pthread_once.
+ * green_exit, the next caller runs it again.  Blocks.  Signal handler: no.  Source: pthread_once.
+ *   EINVAL  a null pointer
  */
 #define GREEN_ONCE_INIT {0, {0, 0, 0}}
 GREEN_API int green_once(green_once_t *once, void (*routine)(void));
@@ -329,12 +352,13 @@ GREEN_API int green_once(green_once_t *once, void (*routine)(void));
  * Keys.  Each thread has a value for each key, a null pointer at first.  When a thread ends, a value that is not null is
  * set to null and given to the key's destructor, if it has one; that is repeated while destructors set values, up to
  * GREEN_DESTRUCTOR_ITERATIONS times.  No order among keys.  Deleting a key runs no destructor.  Keys of libc's
- * (pthread_key_create) work on green threads as well, and their destructors run in the same rounds.  None blocks.
- * Signal handler: getspecific.  The first set of a thread, and of each further 32 keys, calls malloc: not in a critical section.
+ * (pthread_key_create) work on green threads as well, and their destructors run in the same rounds.  The first set of a
+ * thread, and of each further 32 keys, calls malloc: not in a critical section.  green_getspecific() returns the value,
+ * the others 0 or an error number.  None blocks.  Signal handler: green_getspecific().
  * Source: pthread_key_create, _key_delete, _getspecific, _setspecific.
- *   EAGAIN  create: there are GREEN_KEYS_MAX
+ *   EAGAIN  key_create: there are GREEN_KEYS_MAX
  *   ENOMEM  setspecific: no memory for the value
- *   EINVAL  no such key (getspecific: a null pointer then); a null pointer for the key
+ *   EINVAL  no such key (green_getspecific() then returns a null pointer); a null pointer for the key
  */
 #define GREEN_KEYS_MAX 1024
 #define GREEN_DESTRUCTOR_ITERATIONS 4
@@ -345,9 +369,11 @@ GREEN_API int green_setspecific(green_key_t key, const void *value);
 
 /*
  * The number of processors, at run time: 1 is N:1.  0 restores the program's default.  Takes effect at once for
- * growth; a processor that is taken away ends its thread's slice first.  Does not block.  Signal handler: no.  EINVAL
- * for a negative level, EAGAIN when it is more than 1,024 or no kernel thread could be made for it.  Source:
- * pthread_setconcurrency.
+ * growth; a processor that is taken away ends its thread's slice first.  green_setconcurrency() returns 0 or an error
+ * number, green_getconcurrency() the number of processors.  Neither blocks.  Signal handler: no.
+ * Source: pthread_setconcurrency, _getconcurrency.
+ *   EINVAL  a negative level
+ *   EAGAIN  more than 1,024; or no kernel thread could be made for it
  */
 GREEN_API int green_setconcurrency(int level);
 GREEN_API int green_getconcurrency(void);

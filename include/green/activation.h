@@ -77,11 +77,11 @@ GREEN_API int green_activation_register(green_activation_t *registration, unsign
  * to may go.  Blocks in the kernel for as long as that call takes.  Not a cancellation point.  Signal handler: no.
  *   ESRCH    there is no such registration
  *   EDEADLK  an observer calls
- *   ENOMEM   as above
+ *   ENOMEM   as green_activation_register()
  */
 GREEN_API int green_activation_unregister(green_activation_t registration);
 
-/* Events that were counted as LOST since the start of the process.  Does not block.  Signal handler: yes. */
+/* Returns how many events were counted as LOST since the start of the process.  Does not block.  Signal handler: yes. */
 GREEN_API uint64_t green_activation_lost(void);
 
 #ifdef __cplusplus

@@ -8,14 +8,15 @@
  * its stack run, the last one made first, then destructors of thread_local objects and of thread-specific data; and
  * green_join() gives GREEN_CANCELED.
  *
- * Cancellation points, whether they would wait or not: green_join, green_cond_wait, _timedwait and _clockwait,
- * green_sem_wait, _timedwait and _clockwait, green_sleep, _usleep, _nanosleep and _clock_nanosleep, green_sigwait,
- * _sigwaitinfo, _sigtimedwait and _sigsuspend, and green_testcancel.  Nothing else is: not green_mutex_lock, not
- * green_yield, and not read(), sleep() and what else blocks in the kernel.  A thread that was woken for what it waited
- * for returns with it, and is cancelled at its next point; one that is cancelled took nothing: a unit, a signal of a
- * condition or of the process goes to another.  When a wait for a condition is cancelled, the mutex is locked
- * again before the first handler runs.  A thread whose green_join() is cancelled leaves the other one joinable.  In a
- * critical section (green_critical_enter) nothing is a cancellation point.
+ * Cancellation points, whether they would wait or not: green_join, _timedjoin_np and _clockjoin_np, green_cond_wait,
+ * _timedwait and _clockwait, green_sem_wait, _timedwait and _clockwait, green_sleep, _usleep, _nanosleep and
+ * _clock_nanosleep, green_sigwait, _sigwaitinfo, _sigtimedwait and _sigsuspend, green_chan_send, _timedsend,
+ * _clocksend, _recv, _timedrecv and _clockrecv, green_select and _clockselect, and green_testcancel.  Nothing else is:
+ * not green_mutex_lock, not green_yield, and not read(), sleep() and what else blocks in the kernel.  A thread that
+ * was woken for what it waited for returns with it, and is cancelled at its next point; one that is cancelled took
+ * nothing: a unit, a signal of a condition or of the process goes to another.  When a wait for a condition is
+ * cancelled, the mutex is locked again before the first handler runs.  A thread whose green_join() is cancelled leaves
+ * the other one joinable.  In a critical section (green_critical_enter) nothing is a cancellation point.
  *
  * C++: catch (...) sees the unwinding, and must end with `throw;`, else the program is ended; so it is by a function
  * that is noexcept, as destructors are.  Code that is cancelled asynchronously must have no destructors to run, and C
@@ -41,16 +42,18 @@ extern "C" {
 #define GREEN_CANCEL_ASYNCHRONOUS 1
 
 /*
- * Ask a thread to end.  Does not wait until it has.  Does not block.  Signal handler: yes.  Source: pthread_cancel.
- * ESRCH: no such thread, or no longer; one that has ended and was not joined is still there, and stays as it is.
+ * Ask a thread to end.  Does not wait until it has.  One that has ended and was not joined is still there, and stays as
+ * it is.  Does not block.  Signal handler: yes.  Source: pthread_cancel.
+ *   ESRCH  no such thread, or no longer
  */
 GREEN_API int green_cancel(green_t thread);
 
 /*
  * Whether, and where, the calling thread may be cancelled.  What held before goes to *before, which may be null.  A
  * new thread begins with GREEN_CANCEL_ENABLE and GREEN_CANCEL_DEFERRED.  With the asynchronous type on, only these and
- * green_cancel() may be called.  Do not block.  Signal handler: yes.  EINVAL: no such state, no such type.
+ * green_cancel() may be called.  Neither blocks.  Signal handler: yes.
  * Source: pthread_setcancelstate, pthread_setcanceltype.
+ *   EINVAL  no such state, no such type
  */
 GREEN_API int green_setcancelstate(int state, int *before);
 GREEN_API int green_setcanceltype(int type, int *before);
@@ -62,7 +65,8 @@ GREEN_API void green_testcancel(void);
  * Cleanup handlers: green_cleanup_push(routine, arg) and green_cleanup_pop(execute) stand in one block, as an
  * opening and a closing brace do.  routine(arg) is called when the block is left by green_exit() or a cancellation, in
  * C++ by any exception, and by green_cleanup_pop() when `execute` is not 0.  Leaving the block in another way (return,
- * goto, longjmp) is undefined in C.  Source: pthread_cleanup_push.
+ * goto, longjmp) is undefined in C.  Neither blocks, but what is called may.  Signal handler: no.
+ * Source: pthread_cleanup_push, pthread_cleanup_pop.
  */
 struct __green_cleanup {
     struct __green_cleanup *__below;
@@ -72,7 +76,7 @@ struct __green_cleanup {
     void *__reserved[2];
 };
 
-/* What the macros call; not for programs. */
+/* What the macros call; not for programs.  Neither blocks, but what is called may.  Signal handler: no. */
 GREEN_API void green_cleanup_enter_np(struct __green_cleanup *cleanup, void (*routine)(void *), void *arg);
 GREEN_API void green_cleanup_leave_np(struct __green_cleanup *cleanup, int execute);
 

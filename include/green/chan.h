@@ -11,8 +11,9 @@
  *     green_chan_t *jobs;
  *     green_chan_create(&jobs, sizeof(struct job), 16);
  *     ...
- *     green_chan_send(jobs, &job);                        a producer, and green_chan_close(jobs) by the last one
- *     while (green_chan_recv(jobs, &job) == 0) ...        a consumer
+ *     green_chan_send(jobs, &job);                     a producer
+ *     green_chan_close(jobs);                          the last of them
+ *     while (green_chan_recv(jobs, &job) == 0) ...     a consumer
  *
  * Closing says that nothing more is sent: receivers still get what is in the buffer, and then EPIPE; a sender gets EPIPE
  * at once, one that waits too, and its element was not sent.  EPIPE is what write(2) says of a pipe whose other end has
@@ -57,9 +58,10 @@ GREEN_API int green_chan_create(green_chan_t **chan, size_t element_bytes, size_
 GREEN_API int green_chan_destroy(green_chan_t *chan);
 
 /*
- * Send *element.  send, timedsend and clocksend block.  abstime is an absolute time: of CLOCK_REALTIME for timedsend, of
- * the given clock (that or CLOCK_MONOTONIC) for clocksend; it is looked at only when the call would wait.  element may be
- * null when elements have 0 bytes.  Signal handler: trysend, one that green_sigaction() has set.
+ * Send *element.  abstime is an absolute time: of CLOCK_REALTIME for timedsend, of the given clock (that or
+ * CLOCK_MONOTONIC) for clocksend; it is looked at only when the call would wait.  `element` may be null when elements
+ * have 0 bytes.  send, timedsend and clocksend block.  Signal handler: green_chan_trysend(), from one that
+ * green_sigaction() has set.
  *   EPIPE      the channel is closed, or was while the call waited; the element was not sent
  *   EAGAIN     trysend: nobody waits to receive, and there is no room in the buffer
  *   ETIMEDOUT  the time came first; the element was not sent
@@ -72,7 +74,8 @@ GREEN_API int green_chan_clocksend(green_chan_t *chan, const void *element, cloc
                                    const struct timespec *abstime);
 
 /*
- * Receive into *element, or drop what is received when that is null.  As sending in all else.
+ * Receive into *element, or drop what is received when that is null.  abstime is an absolute time, as of sending.  recv,
+ * timedrecv and clockrecv block.  Signal handler: green_chan_tryrecv(), from one that green_sigaction() has set.
  *   EPIPE      the channel is closed and nothing is left in it; *element is as it was
  *   EAGAIN     tryrecv: nothing is in the buffer, and nobody waits to send
  *   ETIMEDOUT  the time came first; nothing was received
@@ -84,21 +87,27 @@ GREEN_API int green_chan_timedrecv(green_chan_t *chan, void *element, const stru
 GREEN_API int green_chan_clockrecv(green_chan_t *chan, void *element, clockid_t clock, const struct timespec *abstime);
 
 /*
- * Nothing more is sent: wakes everybody who waits on the channel.  Does not block.  Signal handler: yes, one that
+ * Nothing more is sent: wakes everybody who waits on the channel.  Does not block.  Signal handler: yes, from one that
  * green_sigaction() has set.
  *   EPIPE   it is closed already: of several closers one alone gets 0
  *   EINVAL  a null pointer
  */
 GREEN_API int green_chan_close(green_chan_t *chan);
 
-/* Elements in the buffer, now; and how many it has room for.  0 for a null channel.  Signal handler: yes. */
+/*
+ * len returns the number of elements in the buffer, now; cap how many it has room for; 0 for a null channel.  Neither
+ * blocks.  Signal handler: yes.
+ */
 GREEN_API size_t green_chan_len(const green_chan_t *chan);
 GREEN_API size_t green_chan_cap(const green_chan_t *chan);
 
 /*
  * Selecting: of several sends and receives do one, whichever can be done first.
  *
- *     struct green_case cases[] = {{jobs, GREEN_RECV, &job, 0}, {results, GREEN_SEND, &result, 0}};
+ *     struct green_case cases[] = {
+ *         {jobs, GREEN_RECV, &job, 0},
+ *         {results, GREEN_SEND, &result, 0},
+ *     };
  *     switch (green_select(cases, 2, NULL)) { case 0: ... }
  *
  * When several can be done, one of them is chosen at random, each as likely as another.  On a closed channel either can
@@ -118,9 +127,10 @@ struct green_case {
 #define GREEN_SELECT_MAX 1024
 
 /*
- * Do one of the cases and return its index; -1 and errno when none was done.  select and clockselect block: until
- * abstime, of CLOCK_REALTIME or of the given clock, or for ever when that is null; a time that has passed asks and does
- * not wait.  tryselect does not block.  Signal handler: tryselect, one that green_sigaction() has set.
+ * Do one of the cases, waiting until abstime, an absolute time of CLOCK_REALTIME or of the given clock, or for ever when
+ * that is null; a time that has passed asks and does not wait.  Returns the index of the case that was done; -1 and sets
+ * errno when none was.  tryselect does not block, the others do.  Signal handler: green_tryselect(), from one that
+ * green_sigaction() has set.
  *   EAGAIN     tryselect: none can be done now
  *   ETIMEDOUT  the time came first
  *   EDEADLK    the wait would have no end: no time, and no case that has a channel

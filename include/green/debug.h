@@ -23,7 +23,7 @@ extern "C" {
  */
 GREEN_API int green_trace_start(size_t records);
 
-/* Stop recording; what was recorded stays.  Always 0. */
+/* Stop recording; what was recorded stays.  Always 0.  Does not block.  Signal handler: no. */
 GREEN_API int green_trace_stop(void);
 
 /* One run: a thread on a processor from start_ns to end_ns (CLOCK_MONOTONIC). */
@@ -36,15 +36,19 @@ struct green_run {
 };
 
 /*
- * Call visit for each recorded run, processor by processor, oldest first, until it returns non-zero, and return that;
- * 0 at the end.  EBUSY while a trace is running.
+ * Call visit() for each recorded run, processor by processor, oldest first, until it returns non-zero.  Returns that
+ * number; 0 at the end; or an error number.  Does not block, but visit() may.  Signal handler: no.
+ *   EBUSY  a trace is running
  */
 GREEN_API int green_trace_visit(int (*visit)(const struct green_run *run, void *arg), void *arg);
 
 /*
- * Write the trace as an SVG picture: a lane for each processor, a colour for each thread.  title may be NULL.  EBUSY
- * while a trace is running, ENODATA when there is none, ENOMEM, or the error of writing the file.  Blocks in the
- * kernel.
+ * Write the trace as an SVG picture: a lane for each processor, a colour for each thread.  `title` may be NULL.
+ * Blocks in the kernel.  Signal handler: no.  Errors of opening and writing the file, and
+ *   EBUSY    a trace is running
+ *   ENODATA  there is none
+ *   ENOMEM   no memory
+ *   EINVAL   a null path
  */
 GREEN_API int green_timeline(const char *path, const char *title);
 

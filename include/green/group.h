@@ -16,10 +16,10 @@
  *     green_group_wait(group, &failure);
  *     green_group_destroy(group);
  *
- * Being asked to end is being cancelled (green_cancel()): a task ends at its next cancellation point.  One that must not
- * end there disables cancellation and looks at green_group_stopped(NULL) now and then, or selects on
- * green_group_stop_chan() beside the channels it waits on.  Waiting for a group always waits for its tasks, stopped or not:
- * what a task uses may lie on the stack of the thread that waits.
+ * Being asked to end is being cancelled (green_cancel()): a task ends at its next cancellation point.  One that must
+ * not end there disables cancellation and looks at green_group_stopped(NULL) now and then, or selects on
+ * green_group_stop_chan() beside the channels it waits on.  Waiting for a group always waits for its tasks, stopped or
+ * not: what a task uses may lie on the stack of the thread that waits.
  *
  * A group made by a task lies under that task's own group, unless another one is named.  Its deadline is the earliest of
  * those of all the groups it lies under and its own.
@@ -65,9 +65,8 @@ GREEN_API int green_group_setdeadline(green_group_t *group, clockid_t clock, con
 
 /*
  * Start a task: a thread that calls task(arg).  attr may be null, and may make it a bound thread, but not a detached one.
- * Another result than 0 is a failure.  A task that ends without returning (green_exit(),
- * green_cancel()) has failed with ECANCELED.  A
- * task may spawn others in its own group.  May block for a moment.  Signal handler: no.
+ * Another result than 0 is a failure.  A task that ends without returning (green_exit(), green_cancel()) has failed with
+ * ECANCELED.  A task may spawn others in its own group.  May block for a moment.  Signal handler: no.
  *   ECANCELED  the group has been stopped, or its deadline has passed
  *   EINVAL     a null group or task; an attribute object that is not initialised, or says detached
  *   ENOMEM, EAGAIN, EPERM, ENOTSUP  as green_create()
@@ -75,32 +74,36 @@ GREEN_API int green_group_setdeadline(green_group_t *group, clockid_t clock, con
 GREEN_API int green_group_spawn(green_group_t *group, const green_attr_t *attr, int (*task)(void *), void *arg);
 
 /*
- * Wait until all tasks have ended, their threads' destructors included, and put the first failure into *failure, if that
- * is not null: a task's result, ETIMEDOUT when the deadline stopped the group, ECANCELED when green_group_stop() or the
- * group above it did; 0 when nothing failed.  A group that was not stopped may be used further.  Blocks.  No cancellation point.  Signal handler:
- * no.
+ * Wait until all tasks have ended, their threads' destructors included, and put the first failure into *failure, if
+ * that is not null: a task's result, ETIMEDOUT when the deadline stopped the group, ECANCELED when green_group_stop()
+ * or the group above it did; 0 when nothing failed.  A group that was not stopped may be used further.  Blocks.  Not a
+ * cancellation point.  Signal handler: no.
  *   EDEADLK  the caller is a task of this group or of one under it
  *   EINVAL   a null group
  */
 GREEN_API int green_group_wait(green_group_t *group, int *failure);
 
-/* Ask the tasks of the group, and of all under it, to end.  EINVAL.  May block for a moment.  Signal handler: no. */
+/*
+ * Ask the tasks of the group, and of all under it, to end.  May block for a moment.  Signal handler: no.
+ *   EINVAL  a null pointer
+ */
 GREEN_API int green_group_stop(green_group_t *group);
 
 /*
- * Non-zero when the group has been stopped or its deadline has passed.  NULL is the calling task's own; then 0 when the
- * caller is no task.  Costs a load, with a deadline a look at the clock as well.  May block for a moment once, when it
- * sees the deadline first.  Signal handler: no.
+ * Non-zero when the group has been stopped or its deadline has passed; 0 also for NULL when the caller is no task.
+ * NULL is the calling task's own group.  Costs a load, with a deadline a look at the clock as well.  May block for a
+ * moment once, when it sees the deadline first.  Signal handler: no.
  */
 GREEN_API int green_group_stopped(green_group_t *group);
 
 /*
- * A channel that is closed when the group is stopped, for green_select(); NULL when the caller is no task and names no
- * group.  It lives as long as its group.  Does not block.  Signal handler: yes for a group that is named.
+ * A channel that is closed when the group is stopped, for green_select().  It lives as long as its group.  NULL is the
+ * calling task's own group.  Returns the channel; NULL when the caller is no task and names no group.  Does not block.
+ * Signal handler: yes for a group that is named.
  */
 GREEN_API green_chan_t *green_group_stop_chan(green_group_t *group);
 
-/* The calling task's own group, or NULL.  Does not block.  Signal handler: no. */
+/* The calling task's own group.  Returns NULL when the caller is no task.  Does not block.  Signal handler: no. */
 GREEN_API green_group_t *green_group_self(void);
 
 #ifdef __cplusplus

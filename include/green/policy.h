@@ -13,12 +13,12 @@
  * priorities (green_setschedparam() and its likes, in <green.h>) or weights.  Or write one: fill in a struct green_policy
  * and name it in green_config.policy.  Every policy but rr keeps both for all threads, and shows them to its functions.
  *
- * Limits.  Every policy but rr keeps all ready threads behind one lock and reads the clock at each switch: a switch costs
- * several times as much, and many processors wait for each other.  Nothing is stolen, and fork-join trees are not gone
- * through depth first: a tree is as many threads at once as it is broad.  A critical section's holder, and code inside the
- * library, is never displaced: it is when it leaves.  Priorities are lent through green_mutex alone, and its waiters
- * alone are served by them; locks inside libc and pthread mutexes know nothing of them.  Bound threads are the kernel's:
- * they have none of these priorities, and lend none.
+ * Limits.  Every policy but rr keeps all ready threads behind one lock and reads the clock at each switch: a switch
+ * costs several times as much, and many processors wait for each other.  Nothing is stolen, and fork-join trees are
+ * not gone through depth first: a tree is as many threads at once as it is broad.  A critical section's holder, and
+ * code inside the library, is never displaced: it is when it leaves.  Priorities are lent through green_mutex alone,
+ * and its waiters alone are served by them; locks inside libc and pthread mutexes know nothing of them.  Bound threads
+ * are the kernel's: they have none of these priorities, and lend none.
  */
 #ifndef GREEN_POLICY_H
 #define GREEN_POLICY_H
@@ -87,15 +87,20 @@ struct green_policy {
     uint64_t reserved[4];
 };
 
-/* "rr", "priority" or "fair"; NULL when there is none of that name.  Does not block.  Signal handler: yes. */
+/*
+ * Returns the policy of a name, "rr", "priority" or "fair"; NULL when there is none of that name.  Does not block.  Signal
+ * handler: yes.
+ */
 GREEN_API const struct green_policy *green_policy_by_name(const char *name);
-/* The name of the program's policy.  Does not block.  Signal handler: yes. */
+
+/* Returns the name of the program's policy.  Does not block.  Signal handler: yes. */
 GREEN_API const char *green_policy_name(void);
 
 /*
  * A multiplexed thread's weight, 1 to 10,000: its share beside the others'.  A new thread has its creator's unless its
  * attributes tell; main's is 100.  Attributes that do not tell say 100; a bound thread has no weight, and theirs means
- * nothing to it.  Do not block.  Signal handler: for the attributes, yes; else no.
+ * nothing to it.  Do not block.  Signal handler: yes, but not the calls that
+ * name a thread.
  *   ESRCH    no such thread, or it has ended
  *   ENOTSUP  a thread that is not multiplexed; where the policy is round robin, any
  *   EINVAL   no such weight; a null pointer

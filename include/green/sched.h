@@ -59,12 +59,12 @@ struct green_config {
 };
 
 /*
- * Start the library: optional, once, before any other call.  config may be NULL.  The calling thread becomes a green
- * thread, on the stack and the thread-local storage it has.  Does not block.  Signal handler: no.
+ * Start the library: optional, once, before any other call.  `config` may be NULL.  The calling thread becomes a green
+ * thread, on the stack and the thread-local storage it has.  A first call other than this one cannot report errors: it
+ * ends the program with the line that says which.  Does not block.  Signal handler: no.
  *   EBUSY   it runs already
  *   EINVAL  a setting or an environment variable that is not acceptable; one line on standard error says which
  *   EAGAIN, ENOMEM  no kernel thread, timer or memory
- * A first call other than this one cannot report these: it ends the program with that line.
  */
 GREEN_API int green_init(const struct green_config *config);
 
@@ -80,18 +80,20 @@ GREEN_API void green_critical_leave(void);
 /*
  * The code between the two is about to block in the kernel: when somebody waits for the processor, it goes to another
  * worker at once, not when the monitor has noticed.  Any other call of this library in between ends the section.
- * Sections do not nest, and are not for critical sections; debug builds stop at either.  Leaving waits for a
+ * Sections do not nest, and are not for critical sections; debug builds stop at either.  Leaving blocks: it waits for a
  * processor.  Signal handler: no.
  */
 GREEN_API void green_blocking_enter(void);
 GREEN_API void green_blocking_leave(void);
 
-/* Take a tick that was noted, if one was and no critical section is open. */
+/* Take a tick that was noted, if one was and no critical section is open.  Does not block.  Signal handler: yes. */
 GREEN_API void green_safepoint(void);
 
 /*
  * A thread's own slice in microseconds, 100 to 10,000,000; 0 is the program's, in both calls.  Holds from its next
- * slice.  ESRCH, EINVAL.  Does not block.  Signal handler: no.
+ * slice.  Neither blocks.  Signal handler: no.
+ *   ESRCH   no such thread, or no longer
+ *   EINVAL  no such slice; a null pointer
  */
 GREEN_API int green_setslice_np(green_t thread, unsigned slice_us);
 GREEN_API int green_getslice_np(green_t thread, unsigned *slice_us);
@@ -104,14 +106,14 @@ GREEN_API int green_getslice_np(green_t thread, unsigned *slice_us);
  * allocated, as if written to; everything else is brought in as if read, and a private mapping of a file is copied
  * only when written to.
  *
- * 0 bytes are always in.  When nothing is missing it returns at once.  Never raises SIGSEGV or SIGBUS.
+ * 0 bytes are always in.  Never raises SIGSEGV or SIGBUS.  After an error some pages may have been brought in.  Up to 16
+ * such kernel threads are created on demand, whatever GREEN_MONITOR says, and end when idle for a second; further
+ * callers wait for one.  Where the kernel refuses to create the first, the caller's processor waits after all.  On a
+ * kernel thread of the program's own that thread waits.  (Modelled on mlock() and MADV_POPULATE_READ.)  Blocks, unless
+ * nothing is missing.  Not a cancellation point.  Signal handler: no.
  *   ENOMEM  some of the range is not mapped; or there is no memory, for the pages or for the request
  *   EFAULT  some of it cannot be read: PROT_NONE, a guard, beyond its file's end, an I/O error, or memory of a
  *           userfaultfd for user-mode faults alone
- * After an error some pages may have been brought in.  Up to 16 such kernel threads are created on demand, whatever
- * GREEN_MONITOR says, and end when idle for a second; further callers wait for one.  Where the kernel refuses to
- * create the first, the caller's processor waits after all.  On a kernel thread of the program's own that thread
- * waits.  Parks; not a cancellation point.  Signal handler: no.  (Modelled on mlock() and MADV_POPULATE_READ.)
  */
 GREEN_API int green_prefault(const void *addr, size_t bytes);
 
@@ -160,17 +162,23 @@ struct green_stats {
     uint64_t reserved[8];
 };
 
-/* Does not block.  Signal handler: yes, once the library runs.  Before that all are 0. */
+/*
+ * Read the counters; all are 0 before the library runs.  Does not block.  Signal handler: yes, once the library runs.
+ */
 GREEN_API void green_stats(struct green_stats *stats);
 
 #ifdef __cplusplus
 #pragma GCC diagnostic pop
 #endif
 
-/* What was chosen at the start. */
-GREEN_API const char *green_tls_provider(void); /* "allocate" or "donor" */
-GREEN_API const char *green_monitor_source(void); /* "perf", "stat" or "off": how blocked workers are seen */
-GREEN_API const char *green_tick_source(void);  /* of slices: "timer", "monitor", "perf" or "off" */
+/*
+ * What was chosen at the start: how a thread's thread-local storage is made ("allocate" or "donor"), how blocked workers
+ * are seen ("perf", "stat" or "off"), and where the ticks of slices come from ("timer", "monitor", "perf" or "off").
+ * Each returns a constant string.  None blocks.  Signal handler: yes, once the library runs.
+ */
+GREEN_API const char *green_tls_provider(void);
+GREEN_API const char *green_monitor_source(void);
+GREEN_API const char *green_tick_source(void);
 
 #ifdef __cplusplus
 }

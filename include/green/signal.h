@@ -44,15 +44,16 @@ extern "C" {
 
 /*
  * The calling thread's mask.  No system call but the first time that a signal is blocked.  A signal that this opens
- * and that is pending is handled before the call returns.  A new thread has its creator's mask.  Does not block.
- * Signal handler: yes.  Source: pthread_sigmask.  EINVAL: how is none of SIG_BLOCK, SIG_UNBLOCK, SIG_SETMASK.
+ * and that is pending is handled before the call returns.  A new thread has its creator's mask.  `set` may be null, and
+ * the mask stays; so may `old`.  Does not block.  Signal handler: yes.  Source: pthread_sigmask.
+ *   EINVAL  `how` is none of SIG_BLOCK, SIG_UNBLOCK, SIG_SETMASK
  */
 GREEN_API int green_sigmask(int how, const sigset_t *set, sigset_t *old);
 
 /*
  * What the process does on a signal: SA_SIGINFO, SA_RESTART, SA_RESETHAND, SA_NODEFER, SA_ONSTACK, SA_NOCLDSTOP,
- * SA_NOCLDWAIT, GREEN_SA_THREAD and sa_mask.  Does not block.  Signal handler: yes, but not with GREEN_SA_THREAD.
- * Returns -1 and sets errno.  Source: sigaction.
+ * SA_NOCLDWAIT, GREEN_SA_THREAD and sa_mask.  Returns 0, or -1 and sets errno.  Does not block.  Signal handler: yes,
+ * but not with GREEN_SA_THREAD.  Source: sigaction.
  *   EINVAL  no such signal, or SIGKILL, SIGSTOP
  *   EAGAIN, ENOMEM  the threads for GREEN_SA_THREAD could not be made
  */
@@ -71,20 +72,28 @@ GREEN_API int green_sigqueue_np(green_t thread, int signal_number, const union s
 GREEN_API int green_raise(int signal_number);
 
 /*
- * Send a signal and a value to a process, this or another.  Does not block.  Signal handler: yes.  Returns -1 and sets
- * errno: EAGAIN as above, EINVAL, EPERM, ESRCH.  Source: sigqueue.
+ * Send a signal and a value to a process, this or another.  Returns 0, or -1 and sets errno.  Does not block.  Signal
+ * handler: yes.  Source: sigqueue.
+ *   EAGAIN  as many signals as RLIMIT_SIGPENDING says are pending
+ *   EINVAL  no such signal
+ *   EPERM   the process may not send it to that one
+ *   ESRCH   no such process
  */
 GREEN_API int green_sigqueue(pid_t pid, int signal_number, const union sigval value);
 
-/* What is pending and blocked, for the thread and for the process.  Signal handler: yes.  Source: sigpending. */
+/*
+ * What is pending and blocked, for the thread and for the process.  Returns 0, or -1 and sets errno.  Does not block.
+ * Signal handler: yes.  Source: sigpending.
+ *   EFAULT  a null pointer
+ */
 GREEN_API int green_sigpending(sigset_t *set);
 
 /*
- * Take a signal of the set, which should be blocked; wait for one if none is pending.  Blocks.  Signal handler: no.
- * green_sigwait returns an error number and goes on waiting after a handler has run; the others return the signal's
- * number, or -1 and set errno.  Source: sigwait, sigwaitinfo, sigtimedwait.
- *   EAGAIN  the time is up
- *   EINTR   a handler has run
+ * Take a signal of the set, which should be blocked; wait for one if none is pending.  green_sigwait() goes on waiting
+ * after a handler has run.  sigwait returns 0 or an error number; the others return the signal's number, or -1 and set
+ * errno.  All block.  Signal handler: no.  Source: sigwait, sigwaitinfo, sigtimedwait.
+ *   EAGAIN  sigtimedwait: the time is up
+ *   EINTR   sigwaitinfo, sigtimedwait: a handler has run
  *   EINVAL  a time that is none, a null pointer
  */
 GREEN_API int green_sigwait(const sigset_t *set, int *signal_number);
@@ -92,14 +101,16 @@ GREEN_API int green_sigwaitinfo(const sigset_t *set, siginfo_t *info);
 GREEN_API int green_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *duration);
 
 /*
- * Put another mask in place, wait until a handler has run, and put the old one back.  Blocks.  Signal handler: no.
- * Always -1 with errno EINTR.  Source: sigsuspend.
+ * Put another mask in place, wait until a handler has run, and put the old one back.  Always -1 with errno.  Blocks.
+ * Signal handler: no.  Source: sigsuspend.
+ *   EINTR   a handler has run
+ *   EFAULT  a null pointer
  */
 GREEN_API int green_sigsuspend(const sigset_t *mask);
 
 /*
- * The stack on which the calling thread runs handlers with SA_ONSTACK.  A new thread has none.  Does not block.
- * Signal handler: yes.  Returns -1 and sets errno.  Source: sigaltstack.
+ * The stack on which the calling thread runs handlers with SA_ONSTACK.  A new thread has none.  Returns 0, or -1 and
+ * sets errno.  Does not block.  Signal handler: yes.  Source: sigaltstack.
  *   EPERM   the thread is on it
  *   EINVAL  flags other than SS_DISABLE
  *   ENOMEM  it is too small for a signal's frame

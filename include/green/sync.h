@@ -98,9 +98,9 @@ typedef struct {
 
 /*
  * Who may use an object: the threads of this process (default), or those of every process that has its memory mapped.
- * set accepts GREEN_PROCESS_PRIVATE.  None of these blocks.  Signal handler: yes.  Source:
- * pthread_mutexattr_setpshared, pthread_condattr_setpshared, pthread_rwlockattr_setpshared,
- * pthread_barrierattr_setpshared.
+ * Setting accepts GREEN_PROCESS_PRIVATE.  None of these blocks.  Signal handler: yes.
+ * Source: pthread_mutexattr_setpshared, _getpshared, pthread_condattr_setpshared, _getpshared,
+ * pthread_rwlockattr_setpshared, _getpshared, pthread_barrierattr_setpshared, _getpshared.
  *   ENOTSUP  GREEN_PROCESS_SHARED
  *   EINVAL   neither; a null pointer
  */
@@ -129,7 +129,11 @@ GREEN_API int green_barrierattr_getpshared(const green_barrierattr_t *attr, int 
 #define GREEN_ERRORCHECK_MUTEX_INITIALIZER_NP {0, GREEN_MUTEX_ERRORCHECK, 0, 0, 0, {0, 0, 0}, {0, 0}}
 
 /*
- * None of these blocks.  EINVAL: no such type, or a null pointer.  Source: pthread_mutexattr_*.
+ * A mutex's type.  GREEN_MUTEX_NORMAL knows no owner: who locks it twice waits for ever.  GREEN_MUTEX_RECURSIVE is locked
+ * again by its owner, and open after as many unlocks.  GREEN_MUTEX_ERRORCHECK tells an owner that locks it again, and an
+ * unlock by somebody else.  Protocols, robustness and sharing are below.  None of these blocks.  Signal
+ * handler: yes.  Source: pthread_mutexattr_*.
+ *   EINVAL  no such type; a null pointer
  */
 GREEN_API int green_mutexattr_init(green_mutexattr_t *attr);
 GREEN_API int green_mutexattr_destroy(green_mutexattr_t *attr);
@@ -137,18 +141,20 @@ GREEN_API int green_mutexattr_settype(green_mutexattr_t *attr, int type);
 GREEN_API int green_mutexattr_gettype(const green_mutexattr_t *attr, int *type);
 
 /*
- * EBUSY from destroy: it is locked, or a thread that was woken is about to lock it.  EINVAL: a bad attribute or a null
- * pointer.  Source: pthread_mutex_init.
+ * Make a mutex, which is open, and end its use.  attr may be NULL: a normal mutex, as GREEN_MUTEX_INITIALIZER makes one.
+ * Neither blocks.  Signal handler: no.  Source: pthread_mutex_init, _destroy.
+ *   EBUSY   destroy: it is locked, or a thread that was woken is about to lock it
+ *   EINVAL  a bad attribute object; a null pointer
  */
 GREEN_API int green_mutex_init(green_mutex_t *mutex, const green_mutexattr_t *attr);
 GREEN_API int green_mutex_destroy(green_mutex_t *mutex);
 
 /*
- * Lock.  lock and timedlock block; a contended lock spins for a moment while its owner runs on another processor.
- * Waiters are woken in order; one that finds the mutex taken by a newcomer is handed it by the first unlock that comes
- * 0.1 ms later, so nobody waits for ever.
- * abstime is of CLOCK_REALTIME for timedlock, of the given clock (that or CLOCK_MONOTONIC) for clocklock.  Signal
- * handler: no.  Source: pthread_mutex_lock, _trylock, _timedlock, _clocklock.
+ * Lock.  A contended lock spins for a moment while its owner runs on another processor.  Waiters are woken in order;
+ * one that finds the mutex taken by a newcomer is handed it by the first unlock that comes 0.1 ms later, so nobody
+ * waits for ever.  abstime is an absolute time: of CLOCK_REALTIME for timedlock, of the given clock (that or
+ * CLOCK_MONOTONIC) for clocklock.  trylock does not block, the others do.  Signal handler: no.  Source:
+ * pthread_mutex_lock, _trylock, _timedlock, _clocklock.
  *   EBUSY      trylock: somebody holds it
  *   EDEADLK    an error-checking mutex is the caller's already
  *   EAGAIN     a recursive mutex is locked 2^32-1 times
@@ -163,7 +169,8 @@ GREEN_API int green_mutex_clocklock(green_mutex_t *mutex, clockid_t clock, const
 
 /*
  * Unlock and wake the first waiter.  Does not block.  Signal handler: no.  Source: pthread_mutex_unlock.
- *   EPERM  a recursive, error-checking or robust mutex, or one with a protocol, that the caller does not hold
+ *   EINVAL  a null pointer
+ *   EPERM   a recursive, error-checking or robust mutex, or one with a protocol, that the caller does not hold
  */
 GREEN_API int green_mutex_unlock(green_mutex_t *mutex);
 
@@ -173,8 +180,8 @@ GREEN_API int green_mutex_unlock(green_mutex_t *mutex);
  * multiplexed threads under the policy `priority` (<green/policy.h>), where mutexes of every protocol inherit; under
  * any other a protocol is kept, told when asked for, and without effect.  A ceiling is a priority of SCHED_FIFO, of
  * which the lowest is the default; under `priority`, green_mutex_lock() and its kin fail with EINVAL for a thread that
- * has a higher one of its own.  None of these blocks.  Signal handler: yes.  Source: pthread_mutexattr_setprotocol,
- * pthread_mutexattr_setprioceiling.
+ * has a higher one of its own.  None of these blocks.  Signal handler: yes.
+ * Source: pthread_mutexattr_setprotocol, _getprotocol, _setprioceiling, _getprioceiling.
  *   EINVAL  no such protocol, no such priority, a null pointer
  */
 #define GREEN_PRIO_NONE 0
@@ -188,7 +195,8 @@ GREEN_API int green_mutexattr_getprioceiling(const green_mutexattr_t *attr, int 
 /*
  * The ceiling of a GREEN_PRIO_PROTECT mutex.  set locks the mutex meanwhile, so it blocks, and may fail as
  * green_mutex_lock() does; after EOWNERDEAD the caller holds the mutex, and the ceiling is as it was.  `old` may be
- * null. get does not block.  Signal handler: no.  Source: pthread_mutex_setprioceiling.
+ * null.  get does not block.  Signal handler: no.
+ * Source: pthread_mutex_setprioceiling, _getprioceiling.
  *   EINVAL  a mutex of another protocol; no such priority; a null pointer
  */
 GREEN_API int green_mutex_setprioceiling(green_mutex_t *mutex, int ceiling, int *old);
@@ -199,8 +207,9 @@ GREEN_API int green_mutex_getprioceiling(const green_mutex_t *mutex, int *ceilin
  * opens it: who locks it next has it, and is told by EOWNERDEAD that what it guards may be half done.  He mends that
  * and says so by green_mutex_consistent(); if he unlocks it without, or waits for a condition variable with it,
  * nobody can lock it ever again: ENOTRECOVERABLE, and green_mutex_destroy() is all that is left.  A
- * GREEN_MUTEX_STALLED (default) one stays locked. None of these blocks.  Signal handler: the attribute's, yes.
- * Source: pthread_mutexattr_setrobust, pthread_mutex_consistent.
+ * GREEN_MUTEX_STALLED (default) one stays locked.  None of these blocks.  Signal handler: yes, but
+ * not green_mutex_consistent().
+ * Source: pthread_mutexattr_setrobust, _getrobust, pthread_mutex_consistent.
  *   EINVAL  neither of the two; a null pointer; from consistent also: the mutex is not robust, not the caller's, or
  *           nobody has ended with it
  */
@@ -216,16 +225,23 @@ GREEN_API int green_mutex_consistent(green_mutex_t *mutex);
 
 #define GREEN_COND_INITIALIZER {CLOCK_REALTIME, {0, 0, 0}, 0, {0}}
 
-/* The clock of timedwait: CLOCK_REALTIME (default) or CLOCK_MONOTONIC, else EINVAL.  Source: pthread_condattr_*. */
+/*
+ * The clock of green_cond_timedwait(): CLOCK_REALTIME (default) or CLOCK_MONOTONIC.  None of these blocks.  Signal
+ * handler: yes.  Source: pthread_condattr_*.
+ *   EINVAL  another clock; a null pointer
+ */
 GREEN_API int green_condattr_init(green_condattr_t *attr);
 GREEN_API int green_condattr_destroy(green_condattr_t *attr);
 GREEN_API int green_condattr_setclock(green_condattr_t *attr, clockid_t clock);
 GREEN_API int green_condattr_getclock(const green_condattr_t *attr, clockid_t *clock);
 
 /*
- * EBUSY from destroy: threads wait.  Those that a broadcast has woken do not count: destroy waits, if it must, until
- * they have let go of the condition variable, and never for the mutex.  EINVAL: a null pointer.  Signal handler: no.
- * Source: pthread_cond_init.
+ * Make a condition variable, and end its use.  attr may be NULL, as for GREEN_COND_INITIALIZER.  Threads that a
+ * broadcast has woken do not count as waiting: destroy waits, if it must, until they have let go of the condition
+ * variable, and never for the mutex.  init does not block, destroy may.  Signal handler: no.
+ * Source: pthread_cond_init, _destroy.
+ *   EBUSY   destroy: threads wait
+ *   EINVAL  a bad attribute object; a null pointer
  */
 GREEN_API int green_cond_init(green_cond_t *cond, const green_condattr_t *attr);
 GREEN_API int green_cond_destroy(green_cond_t *cond);
@@ -233,8 +249,9 @@ GREEN_API int green_cond_destroy(green_cond_t *cond);
 /*
  * Unlock the mutex and wait, in one step as seen by whoever locks it next; lock it again before returning, also on
  * ETIMEDOUT.  A recursive mutex is released whole.  A signal handler that runs on the thread ends the wait with 0, so
- * keep the usual loop.  Blocks.
- * Signal handler: no.  Source: pthread_cond_wait, _timedwait, _clockwait.
+ * keep the usual loop.  abstime is an absolute time: of the clock of the condition variable's attributes for
+ * timedwait, of the given one (CLOCK_REALTIME or CLOCK_MONOTONIC) for clockwait.  All block.  Signal handler: no.
+ * Source: pthread_cond_wait, _timedwait, _clockwait.
  *   ETIMEDOUT  the time came first
  *   EPERM      the mutex is of a type that knows its owner, and not the caller's
  *   EINVAL     a time that is none, an unknown clock, a null pointer
@@ -245,25 +262,33 @@ GREEN_API int green_cond_timedwait(green_cond_t *cond, green_mutex_t *mutex, con
 GREEN_API int green_cond_clockwait(green_cond_t *cond, green_mutex_t *mutex, clockid_t clock,
                                    const struct timespec *abstime);
 
-/* Wake the first waiter, or all.  Do not block.  Signal handler: no.  Source: pthread_cond_signal, _broadcast. */
+/*
+ * Wake the first waiter, or all.  Neither blocks.  Signal handler: no.  Source: pthread_cond_signal, _broadcast.
+ *   EINVAL  a null pointer
+ */
 GREEN_API int green_cond_signal(green_cond_t *cond);
 GREEN_API int green_cond_broadcast(green_cond_t *cond);
 
 /*
- * Semaphores.  As their twins, these return -1 and set errno.
+ * Semaphores.
  */
 
 #define GREEN_SEM_VALUE_MAX 0x7fffffff
 
 /*
- * EINVAL: a value above GREEN_SEM_VALUE_MAX, or null.  ENOSYS: shared between processes.  EBUSY from destroy: threads
- * wait.  Source: sem_init, sem_destroy.
+ * Make a semaphore of that value, and end its use.  Both return 0, or -1 and set errno.  init does not block, destroy
+ * may for a moment, until a post that is under way has let go.  Signal handler: no.  Source: sem_init, _destroy.
+ *   EINVAL  a value above GREEN_SEM_VALUE_MAX; a null pointer
+ *   ENOSYS  init: `shared` is not 0: between processes
+ *   EBUSY   destroy: threads wait
  */
 GREEN_API int green_sem_init(green_sem_t *sem, int shared, unsigned value);
 GREEN_API int green_sem_destroy(green_sem_t *sem);
 
 /*
- * Take one.  wait, timedwait and clockwait block, first come first served.  Signal handler: trywait only.
+ * Take one, or wait until one is given.  abstime is an absolute time: of CLOCK_REALTIME for timedwait, of the given
+ * clock (that or CLOCK_MONOTONIC) for clockwait.  All return 0, or -1 and set errno.  wait, timedwait and clockwait
+ * block, first come first served.  Signal handler: green_sem_trywait().
  * Source: sem_wait, sem_trywait, sem_timedwait, sem_clockwait.
  *   EAGAIN     trywait: there is none
  *   EINTR      a handler without SA_RESTART has run
@@ -276,11 +301,18 @@ GREEN_API int green_sem_timedwait(green_sem_t *sem, const struct timespec *absti
 GREEN_API int green_sem_clockwait(green_sem_t *sem, clockid_t clock, const struct timespec *abstime);
 
 /*
- * Give one: the first waiter has it, or the value grows.  Does not block.  Signal handler: yes, whoever has set it, on a
- * thread that has called this library before.
- * EOVERFLOW: the value is GREEN_SEM_VALUE_MAX.  Source: sem_post.
+ * Give one: the first waiter has it, or the value grows.  Returns 0, or -1 and sets errno.  Does not block.  Signal
+ * handler: yes, whoever has set it, on a thread that has called this library before.  Source: sem_post.
+ *   EOVERFLOW  the value is GREEN_SEM_VALUE_MAX
+ *   EINVAL     a null pointer
  */
 GREEN_API int green_sem_post(green_sem_t *sem);
+
+/*
+ * The value, as it is at this moment: 0 also while threads wait.  Returns 0, or -1 and sets errno.  Does not block.
+ * Signal handler: yes.  Source: sem_getvalue.
+ *   EINVAL  a null pointer
+ */
 GREEN_API int green_sem_getvalue(green_sem_t *sem, int *value);
 
 /*
@@ -294,12 +326,17 @@ GREEN_API int green_sem_getvalue(green_sem_t *sem, int *value);
  */
 #define GREEN_RWLOCK_INITIALIZER {0, 0, 0, {0, 0, 0}, {0, 0}}
 
-/* None of these blocks.  EINVAL: a null pointer.  Signal handler: yes.  Source: pthread_rwlockattr_init. */
+/*
+ * Attributes, of which there is GREEN_PROCESS_PRIVATE alone.  None of these blocks.  Signal handler: yes.
+ * Source: pthread_rwlockattr_init, _destroy.
+ *   EINVAL  a null pointer
+ */
 GREEN_API int green_rwlockattr_init(green_rwlockattr_t *attr);
 GREEN_API int green_rwlockattr_destroy(green_rwlockattr_t *attr);
 
 /*
- * Do not block.  Signal handler: no.  Source: pthread_rwlock_init, pthread_rwlock_destroy.
+ * Make a read-write lock, which is open, and end its use.  attr may be NULL, as for GREEN_RWLOCK_INITIALIZER.  Neither
+ * blocks.  Signal handler: no.  Source: pthread_rwlock_init, pthread_rwlock_destroy.
  *   EBUSY   destroy: it is locked
  *   EINVAL  a null pointer
  */
@@ -307,10 +344,11 @@ GREEN_API int green_rwlock_init(green_rwlock_t *lock, const green_rwlockattr_t *
 GREEN_API int green_rwlock_destroy(green_rwlock_t *lock);
 
 /*
- * Lock.  All but try block.  A signal's handler may run meanwhile; then the caller goes on waiting, where it was or
- * before. Signal handler: no.  Source: pthread_rwlock_rdlock, _tryrdlock, _timedrdlock, _wrlock, _trywrlock,
- * _timedwrlock.
- *   EBUSY      try: it would have to wait
+ * Lock.  A signal's handler may run meanwhile; then the caller goes on waiting, where it was or before.  abstime is an
+ * absolute time, of CLOCK_REALTIME where no clock is given.  tryrdlock and trywrlock do not block, the others do.
+ * Signal handler: no.  Source: pthread_rwlock_rdlock, _tryrdlock, _timedrdlock, _clockrdlock, _wrlock, _trywrlock,
+ * _timedwrlock, _clockwrlock.
+ *   EBUSY      tryrdlock, trywrlock: it would have to wait
  *   EDEADLK    the caller has it to write.  (That it has it to read, and wants to write, is not found out.)
  *   EAGAIN     to read: there are 536,870,911 read locks
  *   ETIMEDOUT  the time came first
@@ -333,26 +371,32 @@ GREEN_API int green_rwlock_clockwrlock(green_rwlock_t *lock, clockid_t clock, co
 GREEN_API int green_rwlock_unlock(green_rwlock_t *lock);
 
 /*
- * Barriers: `count` threads wait for each other, again and again.  One of them, the last to come, is told so by
- * GREEN_BARRIER_SERIAL_THREAD, the others get 0.  wait blocks; a signal's handler may run meanwhile.  destroy waits
- * until the last of a finished round has let go of the barrier, so who was told may destroy it at once.  Signal
- * handler: no. Source: pthread_barrier_init, pthread_barrier_wait, pthread_barrier_destroy.
+ * Barriers: `count` threads wait for each other, again and again.  destroy waits until the last of a finished round has
+ * let go of the barrier, so who was told may destroy it at once.  wait returns GREEN_BARRIER_SERIAL_THREAD to one of
+ * them, the last to come, and 0 to the others; all else returns 0 or an error number.  wait blocks; a signal's handler
+ * may run meanwhile.  Signal handler: no.  Source: pthread_barrier_init, _wait, _destroy.
  *   EBUSY   destroy: threads wait at it
  *   EINVAL  a count of 0, a null pointer
  */
 #define GREEN_BARRIER_SERIAL_THREAD (-1)
-GREEN_API int green_barrierattr_init(green_barrierattr_t *attr);
-GREEN_API int green_barrierattr_destroy(green_barrierattr_t *attr);
 GREEN_API int green_barrier_init(green_barrier_t *barrier, const green_barrierattr_t *attr, unsigned count);
 GREEN_API int green_barrier_destroy(green_barrier_t *barrier);
 GREEN_API int green_barrier_wait(green_barrier_t *barrier);
 
 /*
+ * Attributes, of which there is GREEN_PROCESS_PRIVATE alone.  None of these blocks.  Signal handler: yes.
+ * Source: pthread_barrierattr_init, _destroy.
+ *   EINVAL  a null pointer
+ */
+GREEN_API int green_barrierattr_init(green_barrierattr_t *attr);
+GREEN_API int green_barrierattr_destroy(green_barrierattr_t *attr);
+
+/*
  * Spin locks, for a few instructions.  Whoever finds one taken spins while the holder runs on another processor, and
  * parks when it does not, be it preempted, blocked or asleep: so nobody spins out a slice that the holder needs, and
  * nobody hangs.  A GREEN_PROCESS_SHARED one knows no holder: there a waiter spins, then lets others run, and after
- * that sleeps for up to 1 ms at a time.  lock may block.  Signal handler: no.  Source: pthread_spin_init, _destroy,
- * _lock, _trylock, _unlock.
+ * that sleeps for up to 1 ms at a time.  green_spin_lock() may block, the others do not.  Signal handler: no.
+ * Source: pthread_spin_init, _destroy, _lock, _trylock, _unlock.
  *   EBUSY    trylock, destroy: somebody holds it
  *   EDEADLK  lock: the caller holds it (private ones)
  *   EPERM    unlock: the caller does not hold it (private ones); nobody does (shared ones)
@@ -371,8 +415,8 @@ GREEN_API int green_spin_unlock(green_spinlock_t *lock);
  * process, and the value as an unsigned int.  A semaphore stays, value and all, until it is unlinked and nobody has
  * it open.
  *
- * These return GREEN_SEM_FAILED or -1, and set errno.  They may wait for each other.  Signal handler: no.  Source:
- * sem_open, sem_close, sem_unlink.
+ * open returns the semaphore, or GREEN_SEM_FAILED and sets errno; close and unlink return 0, or -1 and set errno.  They
+ * may block for a moment, waiting for each other.  Signal handler: no.  Source: sem_open, sem_close, sem_unlink.
  *   EEXIST        open: O_CREAT and O_EXCL, and there is one
  *   ENOENT        open: there is none, and no O_CREAT; unlink: there is none
  *   EINVAL        open: a name that is none, or a value above GREEN_SEM_VALUE_MAX; close: not an open named one; a
