@@ -78,6 +78,7 @@ C_PROGRAMS := $(SAMPLES) $(GDB_PROGRAMS) $(call c_programs,tests/stress) $(call 
 CXX_PROGRAMS := $(call cxx_programs,tests/stress) $(call cxx_programs,tests/crash)
 
 MAKEFLAGS += --no-print-directory
+MAN := $(BUILD)/man/made
 JOBS = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-4s %s\n' $(1) '$(2)')
@@ -86,10 +87,11 @@ say = $(if $(V),,@printf '  %-4s %s\n' $(1) '$(2)')
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests check demo model unit crash gdb stress valgrind samples installed bench install uninstall deps clean help
+.PHONY: all tests check demo model unit crash gdb stress valgrind samples installed man bench install uninstall
+.PHONY: deps clean help
 .PHONY: FORCE
 
-all: $(LIBRARIES) #: the shared and the static library
+all: $(LIBRARIES) $(MAN) #: the shared and the static library, and the manual pages
 
 tests: all $(UNIT) $(DSOS) $(STRESS) $(CRASH) $(GDB_PROGRAMS) $(SAMPLES) #: build all tests and samples, run none
 
@@ -103,7 +105,7 @@ demo: #: install what is missing, build, show a hog (timeline.svg) and page faul
 check: #: install what is missing, build, and run every test
 	@tools/deps check
 	@$(MAKE) $(JOBS) tests
-	@set -e; for suite in unit crash gdb stress samples installed; do $(MAKE) $$suite; done
+	@set -e; for suite in man unit crash gdb stress samples installed; do $(MAKE) $$suite; done
 
 unit: $(UNIT) $(DSOS) #: run the unit tests
 	timeout --foreground -k 10 900 $(UNIT) --timeout 120
@@ -137,11 +139,14 @@ samples: $(SAMPLES) #: run the samples
 installed: all #: use an installed copy from outside the tree, in C and C++, shared and static
 	@MAKE='$(MAKE)' TEST_CFLAGS='$(SANITIZE_FLAGS)' tests/install/run
 
+man: all #: check the manual pages against the map, and compile and run their examples
+	@TEST_CFLAGS='$(SANITIZE_FLAGS)' tests/man/run
+
 bench: all #: measure beside NPTL and, where they are installed, Go and Boost.Fiber
 	tests/bench/run
 
-install: all #: install the libraries, headers, libgreen.pc and gdb's script
-	install -d $(addprefix $(DESTDIR)$(PREFIX)/,lib/pkgconfig include/green share/libgreen)
+install: all #: install the libraries, headers, manual pages, libgreen.pc and gdb's script
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,lib/pkgconfig include/green share/libgreen share/man/man3 share/man/man7)
 	install -m 644 include/green.h $(DESTDIR)$(PREFIX)/include
 	install -m 644 include/green/*.h $(DESTDIR)$(PREFIX)/include/green
 	install -m 644 $(BUILD)/libgreen.a $(DESTDIR)$(PREFIX)/lib
@@ -151,11 +156,14 @@ install: all #: install the libraries, headers, libgreen.pc and gdb's script
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' pkgconfig/libgreen.pc.in \
 	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/libgreen.pc
 	install -m 644 src/debug/libgreen-gdb.py $(DESTDIR)$(PREFIX)/share/libgreen
+	install -m 644 $(BUILD)/man/man3/*.3 $(DESTDIR)$(PREFIX)/share/man/man3
+	install -m 644 $(BUILD)/man/man7/*.7 $(DESTDIR)$(PREFIX)/share/man/man7
 	if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
 
-uninstall: #: remove what install put there
+uninstall: $(MAN) #: remove what install put there
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,$(wildcard include/green.h include/green/*.h) lib/pkgconfig/libgreen.pc \
 	    lib/libgreen.a lib/libgreen.so lib/$(SONAME) lib/libgreen.so.$(VERSION) share/libgreen/libgreen-gdb.py)
+	for page in $(BUILD)/man/man*/*; do rm -f "$(DESTDIR)$(PREFIX)/share/man/$${page#$(BUILD)/man/}"; done
 	rmdir $(DESTDIR)$(PREFIX)/include/green $(DESTDIR)$(PREFIX)/share/libgreen
 
 deps: #: install what the tests need (apt-get), or say what it is; DEPS=demo|check|model|ci|bench
@@ -193,6 +201,16 @@ $(BUILD)/obj/%.S.o: %.S $(BUILD)/flags
 	$(call say,AS,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(C_FLAGS) $(EXTRA) -c -o $@ $<
+
+# The manual pages; $(MAN) says that all were made.
+
+$(MAN): $(wildcard man/* man/examples/*.c tools/man/*.awk include/green.h include/green/*.h) README.md
+	$(call say,MAN,$(@D))
+	$(Q)rm -rf $(@D); mkdir -p $(@D)/man3 $(@D)/man7
+	$(Q)awk -v out=$(@D) -v examples=man/examples -v version=$(VERSION) \
+	    $(foreach part,headers text facts declarations sections markdown pages,-f tools/man/$(part).awk) \
+	    include/green.h include/green/*.h README.md man/pages man/green.7
+	$(Q)touch $@
 
 # Linking.
 
