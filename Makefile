@@ -87,7 +87,7 @@ say = $(if $(V),,@printf '  %-4s %s\n' $(1) '$(2)')
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests check demo model unit crash gdb stress valgrind samples installed man bench install uninstall
+.PHONY: all tests check demo model unit crash gdb stress valgrind samples installed man names bench install uninstall
 .PHONY: deps clean help
 .PHONY: FORCE
 
@@ -105,7 +105,7 @@ demo: #: install what is missing, build, show a hog (timeline.svg) and page faul
 check: #: install what is missing, build, and run every test
 	@tools/deps check
 	@$(MAKE) $(JOBS) tests
-	@set -e; for suite in man unit crash gdb stress samples installed; do $(MAKE) $$suite; done
+	@set -e; for suite in man names unit crash gdb stress samples installed; do $(MAKE) $$suite; done
 
 unit: $(UNIT) $(DSOS) #: run the unit tests
 	timeout --foreground -k 10 900 $(UNIT) --timeout 120
@@ -141,6 +141,9 @@ installed: all #: use an installed copy from outside the tree, in C and C++, sha
 
 man: all #: check the manual pages against the map, and compile and run their examples
 	@TEST_CFLAGS='$(SANITIZE_FLAGS)' tests/man/run
+
+names: $(UNIT_OBJECTS) $(STRESS) $(CRASH) $(GDB_PROGRAMS) #: check that a test uses each public name
+	@tests/names/run
 
 bench: all #: measure beside NPTL and, where they are installed, Go and Boost.Fiber
 	tests/bench/run
