@@ -32,6 +32,8 @@ extern bool arch_fast_tls;
  *                                                debuggers find the end of the stack above it, at arch_start.
  *   arch_call_last(function, argument)           call a function that never returns and ends in a switch
  *   arch_pause()                                 the spin loop hint
+ *   arch_cycles()                                a counter of about the processor's pace, cheap to read; for guesses, as
+ *                                                it need not be the same on every processor
  *   arch_thread_pointer()                        the thread-local storage base
  *   arch_ucontext_sp(ucontext)                   the stack pointer a signal interrupted
  *   arch_jmpbuf_sp(jmpbuf)                       the stack pointer that a longjmp() would set

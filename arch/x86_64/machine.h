@@ -110,6 +110,11 @@ static inline void arch_pause(void)
     __builtin_ia32_pause();
 }
 
+static inline uint64_t arch_cycles(void)
+{
+    return __builtin_ia32_rdtsc();
+}
+
 static inline void *arch_thread_pointer(void)
 {
     return __builtin_thread_pointer();

@@ -22,7 +22,8 @@
  * every other time); and waking one at each unlock that finds waiters (all come, and all but one in vain).
  *
  * A contended lock spins for a moment, only while its owner runs on another processor: an owner that is preempted or
- * parked needs our processor, or somebody's, before it can unlock.
+ * parked needs our processor, or somebody's, before it can unlock.  Those who would take it from each other at each
+ * turn let each other go on for a while: see streak.h.
  *
  * With a policy that lends priorities all but the uncontended unlock is inherit.c's.
  *
@@ -37,6 +38,7 @@
 #include "core/signals.h"
 #include "sync/inherit.h"
 #include "sync/robust.h"
+#include "sync/streak.h"
 #include "sync/waitq.h"
 
 enum { SPINS = 100, PATIENCE_NS = 100000, LOOK_EVERY = 32, STAMP_SHIFT = 10 };
@@ -75,13 +77,6 @@ struct thread *mutex_owner(const green_mutex_t *mutex)
 void mutex_set_owner(green_mutex_t *mutex, const struct thread *owner)
 {
     __atomic_store_n(&mutex->__owner, (uintptr_t)owner, __ATOMIC_RELAXED);
-}
-
-static bool owner_runs_elsewhere(const green_mutex_t *mutex)
-{
-    const struct thread *owner = mutex_owner(mutex);
-
-    return sched_shared && owner && atomic_load_explicit(&owner->state, memory_order_relaxed) == THREAD_RUNNING;
 }
 
 static inline bool take_open(green_mutex_t *mutex)
@@ -150,10 +145,15 @@ static bool take(struct thread *self, green_mutex_t *mutex, unsigned announce)
 
 static bool spin(struct thread *self, green_mutex_t *mutex)
 {
+    const bool quick = streak_wait(self, mutex, mutex_owner(mutex));
+
     for (int i = 0; i < SPINS; i++) {
-        if (take(self, mutex, 0))
+        const struct thread *owner = mutex_owner(mutex);
+        if (take(self, mutex, 0)) {
+            streak_note(mutex, owner, quick);
             return true;
-        if (!owner_runs_elsewhere(mutex))
+        }
+        if (!runs_elsewhere(mutex_owner(mutex)))
             return false;
         arch_pause();
     }
@@ -262,6 +262,11 @@ static struct thread *open_and_claim(green_mutex_t *mutex)
     return waiter;
 }
 
+static __attribute__((noinline)) bool took_too_long(const green_mutex_t *mutex)
+{
+    return stamp_of(clock_now()) - mutex->__since >= PATIENCE_NS >> STAMP_SHIFT;
+}
+
 /*
  * Somebody has been woken and is on the way: the mutex is left open, or given to him when that takes too long, as he
  * may be waiting for this very processor.  False: he has come.
@@ -272,8 +277,7 @@ static bool unlock_passing(struct thread *self, green_mutex_t *mutex)
 
     if (!mutex_woken(state))
         return false;
-    const bool look = self && ++self->passes % LOOK_EVERY == 0;
-    const bool give = look && stamp_of(clock_now()) - mutex->__since >= PATIENCE_NS >> STAMP_SHIFT;
+    const bool give = self && unlikely(++self->passes % LOOK_EVERY == 0) && took_too_long(mutex);
 
     if (give)
         mutex_set_owner(mutex, NULL); /* who runs, and is not to be spun for */
