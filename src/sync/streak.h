@@ -6,7 +6,7 @@
  * the other has the mutex; with less, both get on better when each keeps it for a while.
  *
  * So who takes the mutex by a spin notes in it from whom, and when.  A loser that wants it back within QUICK_CYCLES is
- * quick.  If the winner was quick as well, the loser does not even look for STREAK_PAUSES: a look fetches the line, too.
+ * quick.  If the winner was quick as well, the loser does not even look for STREAK_CYCLES: a look fetches the line, too.
  * If not, it spins as ever: the winner is soon gone, and to wait for longer would be a loss for nothing.
  *
  * Rejected: pauses between looks that grow, for everybody (with more work in between a processor stands idle beside a
@@ -23,7 +23,8 @@ static inline bool runs_elsewhere(const struct thread *owner)
     return sched_shared && owner && atomic_load_explicit(&owner->state, memory_order_relaxed) == THREAD_RUNNING;
 }
 
-enum { QUICK_CYCLES = 512, STREAK_PAUSES = 100 };
+/* A loser that does nothing in between is back after some 400: the line has travelled twice.  A streak is some ten times that. */
+enum { QUICK_CYCLES = 768, STREAK_CYCLES = 6000 };
 
 /* The note: the loser's name << 32 | the time; in place of its last bit, the winner was quick.  Robust mutexes have no room. */
 static inline uint64_t *streak_of(green_mutex_t *mutex)
@@ -37,16 +38,12 @@ static inline uint32_t streak_name(const struct thread *thread)
     return (uint32_t)((uintptr_t)thread / ARCH_CACHE_LINE);
 }
 
-static inline uint32_t streak_time(void)
-{
-    return (uint32_t)arch_cycles() & ~UINT32_C(1);
-}
-
 /* By the winner, from whom it was. */
 static inline void streak_note(green_mutex_t *mutex, const struct thread *loser, bool quick)
 {
     if (mutex->__kind == GREEN_MUTEX_NORMAL)
-        __atomic_store_n(streak_of(mutex), (uint64_t)streak_name(loser) << 32 | streak_time() | quick,
+        __atomic_store_n(streak_of(mutex),
+                         (uint64_t)streak_name(loser) << 32 | ((uint32_t)arch_cycles() & ~UINT32_C(1)) | quick,
                          __ATOMIC_RELAXED);
 }
 
@@ -55,11 +52,14 @@ static inline bool streak_wait(const struct thread *self, green_mutex_t *mutex, 
 {
     const uint64_t note = __atomic_load_n(streak_of(mutex), __ATOMIC_RELAXED);
 
-    if (mutex->__kind != GREEN_MUTEX_NORMAL || note >> 32 != streak_name(self) ||
-        streak_time() - ((uint32_t)note & ~UINT32_C(1)) >= QUICK_CYCLES)
+    if (mutex->__kind != GREEN_MUTEX_NORMAL || note >> 32 != streak_name(self))
         return false;
-    for (int i = 0; i < STREAK_PAUSES && note & 1 && runs_elsewhere(owner); i++)
-        arch_pause();
+    const uint64_t now = arch_cycles();
+    if ((uint32_t)now - (uint32_t)(note & ~UINT64_C(1)) >= QUICK_CYCLES)
+        return false;
+    if (note & 1)
+        while (arch_cycles() - now < STREAK_CYCLES && runs_elsewhere(owner))
+            arch_pause();
     return true;
 }
 
