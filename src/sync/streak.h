@@ -7,7 +7,8 @@
  *
  * So who takes the mutex by a spin notes in it from whom, and when.  A loser that wants it back within QUICK_CYCLES is
  * quick.  If the winner was quick as well, the loser does not even look for STREAK_CYCLES: a look fetches the line, too.
- * If not, it spins as ever: the winner is soon gone, and to wait for longer would be a loss for nothing.
+ * The same holds for who finds that a loser has already taken it back, by chance found it open at its first try.
+ * Else it spins as ever: the winner is soon gone, and to wait for longer would be a loss for nothing.
  *
  * Rejected: pauses between looks that grow, for everybody (with more work in between a processor stands idle beside a
  * free mutex); and to go by how often the mutex is lost (two threads with work in between lose it to each other, too).
@@ -51,13 +52,14 @@ static inline void streak_note(green_mutex_t *mutex, const struct thread *loser,
 static inline bool streak_wait(const struct thread *self, green_mutex_t *mutex, const struct thread *owner)
 {
     const uint64_t note = __atomic_load_n(streak_of(mutex), __ATOMIC_RELAXED);
+    const bool taken_back = note >> 32 == streak_name(owner);
 
-    if (mutex->__kind != GREEN_MUTEX_NORMAL || note >> 32 != streak_name(self))
+    if (mutex->__kind != GREEN_MUTEX_NORMAL || (note >> 32 != streak_name(self) && !taken_back))
         return false;
     const uint64_t now = arch_cycles();
     if ((uint32_t)now - (uint32_t)(note & ~UINT64_C(1)) >= QUICK_CYCLES)
         return false;
-    if (note & 1)
+    if (taken_back || note & 1)
         while (arch_cycles() - now < STREAK_CYCLES && runs_elsewhere(owner))
             arch_pause();
     return true;
