@@ -149,8 +149,9 @@ static bool spin(struct thread *self, green_mutex_t *mutex)
 
     for (int i = 0; i < SPINS; i++) {
         const struct thread *owner = mutex_owner(mutex);
+        const uint64_t look = arch_cycles();
         if (take(self, mutex, 0)) {
-            streak_note(mutex, owner, quick);
+            streak_note(mutex, owner, quick, look);
             return true;
         }
         if (!runs_elsewhere(mutex_owner(mutex)))
