@@ -41,6 +41,8 @@ SONAME := libgreen.so.$(MAJOR)
 export BUILD CC CXX SANITIZE
 # LeakSanitizer does not know the stacks of green threads; leaks are Valgrind's part.
 export ASAN_OPTIONS ?= detect_leaks=0
+# In the child of a fork ThreadSanitizer looks at nothing; nor does it then have to end it.
+export TSAN_OPTIONS ?= die_after_fork=0 atexit_sleep_ms=0
 
 # Flags.
 
@@ -48,6 +50,9 @@ WARN := -Wall -Wextra -Wconversion $(if $(WERROR),-Werror)
 SANITIZE_FLAGS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 COMMON := -pthread -Iinclude $(WARN) $(SANITIZE_FLAGS) $(if $(DEBUG),-DGREEN_DEBUG) -MMD -MP
 GNU := -D_GNU_SOURCE
+# ThreadSanitizer is told what the library does (base/annotate.h), and sees none of it; of libc, not these (base/unseen.c).
+TSAN := $(filter thread,$(SANITIZE))
+UNSEEN_NAMES := memcpy memmove memset ioctl open close pread mmap munmap
 # To g++, a structure and a function of one name, as green_stats is and stat(2), shadow each other.
 C_FLAGS = -std=gnu11 -Wstrict-prototypes -Wshadow $(GNU) $(COMMON) $(CPPFLAGS) $(CFLAGS)
 CXX_FLAGS = -std=gnu++17 $(COMMON) $(CPPFLAGS) $(CFLAGS)
@@ -73,8 +78,9 @@ UNIT := $(if $(UNIT_OBJECTS),$(BUILD)/tests/unit)
 STRESS := $(call c_programs,tests/stress) $(call cxx_programs,tests/stress)
 CRASH := $(call c_programs,tests/crash) $(call cxx_programs,tests/crash)
 GDB_PROGRAMS := $(call c_programs,tests/gdb)
+RACE := $(call c_programs,tests/race)
 SAMPLES := $(call c_programs,samples)
-C_PROGRAMS := $(SAMPLES) $(GDB_PROGRAMS) $(call c_programs,tests/stress) $(call c_programs,tests/crash)
+C_PROGRAMS := $(SAMPLES) $(GDB_PROGRAMS) $(RACE) $(call c_programs,tests/stress) $(call c_programs,tests/crash)
 CXX_PROGRAMS := $(call cxx_programs,tests/stress) $(call cxx_programs,tests/crash)
 
 MAKEFLAGS += --no-print-directory
@@ -87,13 +93,13 @@ say = $(if $(V),,@printf '  %-4s %s\n' $(1) '$(2)')
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests check demo model unit crash gdb stress valgrind samples installed man names bench install uninstall
-.PHONY: deps clean help
+.PHONY: all tests check demo model unit crash gdb stress valgrind check-tsan race-tsan samples installed man names bench
+.PHONY: install uninstall deps clean help
 .PHONY: FORCE
 
 all: $(LIBRARIES) $(MAN) #: the shared and the static library, and the manual pages
 
-tests: all $(UNIT) $(DSOS) $(STRESS) $(CRASH) $(GDB_PROGRAMS) $(SAMPLES) #: build all tests and samples, run none
+tests: all $(UNIT) $(DSOS) $(STRESS) $(CRASH) $(GDB_PROGRAMS) $(RACE) $(SAMPLES) #: build all tests and samples, run none
 
 demo: #: install what is missing, build, show a hog (timeline.svg) and page faults (pagefault.svg), and what is done
 	@tools/deps demo
@@ -126,6 +132,15 @@ stress valgrind:
 	    GREEN_PROCS=$$procs timeout --foreground -k 10 $$(($(SECONDS_EACH) * 4 + 240)) \
 	        $(UNDER) $$program --seconds $(SECONDS_EACH) $(if $(SEED),--seed $(SEED)); \
 	done; done
+
+# Unwinding must pass ThreadSanitizer's stack of calls, in C, too: -fexceptions.
+check-tsan: #: build in build-tsan by clang with ThreadSanitizer; find a planted race, and none in the stress programs
+	@CC=clang CXX=clang++ tools/deps tsan
+	@$(MAKE) $(JOBS) BUILD=build-tsan SANITIZE=thread CC=clang CXX=clang++ DEBUG=1 CFLAGS='-O1 -g -fexceptions' race-tsan
+
+race-tsan: $(RACE) $(STRESS)
+	tests/race/run tsan
+	@TSAN_OPTIONS='$(TSAN_OPTIONS) suppressions=tests/race/tsan.supp' $(MAKE) stress PROCS=2 SECONDS_EACH=2
 
 model: #: install spin if it is missing, and model-check the protocols
 	@tools/deps model
@@ -169,24 +184,25 @@ uninstall: $(MAN) #: remove what install put there
 	for page in $(BUILD)/man/man*/*; do rm -f "$(DESTDIR)$(PREFIX)/share/man/$${page#$(BUILD)/man/}"; done
 	rmdir $(DESTDIR)$(PREFIX)/include/green $(DESTDIR)$(PREFIX)/share/libgreen
 
-deps: #: install what the tests need (apt-get), or say what it is; DEPS=demo|check|model|ci|bench
+deps: #: install what the tests need (apt-get), or say what it is; DEPS=demo|check|tsan|model|ci|bench
 	tools/deps $(or $(DEPS),check)
 
 clean: #: remove the build folders
 	rm -rf $(BUILD) build build-*
 
 help: #: this list
-	@sed -n -e 's/^#: //p' -e 's/^\([a-z]*\):.* #: /  \1: /p' $(firstword $(MAKEFILE_LIST))
+	@sed -n -e 's/^#: //p' -e 's/^\([a-z-]*\):.* #: /  \1: /p' $(firstword $(MAKEFILE_LIST))
 
 # Compiling.  The file `flags` changes only when a command does, and everything depends on it.
 
 $(BUILD)/flags: FORCE
-	@mkdir -p $(@D); echo '$(CC) $(CXX) $(C_FLAGS) $(CXX_FLAGS) $(LIB_FLAGS) $(LDFLAGS)' > $@.new
+	@mkdir -p $(@D); echo '$(CC) $(CXX) $(C_FLAGS) $(CXX_FLAGS) $(LIB_FLAGS) $(LDFLAGS) $(if $(TSAN),$(UNSEEN_NAMES))' > $@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 # Samples compile with the README's command, so also without extensions.
 $(BUILD)/obj/samples/%: GNU :=
-$(LIB_OBJECTS): EXTRA = $(LIB_FLAGS)
+$(LIB_OBJECTS): EXTRA = $(LIB_FLAGS) $(if $(TSAN),-fno-sanitize=thread -DGREEN_TSAN)
+$(LIB_OBJECTS): UNSEEN = $(if $(TSAN),$(foreach name,$(UNSEEN_NAMES),--redefine-sym $(name)=unseen_$(name)))
 $(UNIT_OBJECTS): EXTRA = $(INTERNAL) -DTEST_DSO_DIR='"$(abspath $(BUILD)/tests/dso)"'
 $(BUILD)/obj/tests/unit/test_cancel_cleanup.c.o: EXTRA += -fexceptions
 
@@ -194,6 +210,7 @@ $(BUILD)/obj/%.c.o: %.c $(BUILD)/flags
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(C_FLAGS) $(EXTRA) -c -o $@ $<
+	$(if $(UNSEEN),$(Q)$(OBJCOPY) $(UNSEEN) $@)
 
 $(BUILD)/obj/%.cc.o: %.cc $(BUILD)/flags
 	$(call say,CXX,$<)

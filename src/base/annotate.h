@@ -1,7 +1,24 @@
-/* What Valgrind and AddressSanitizer must be told.  Nothing at all when neither is there. */
+/*
+ * What Valgrind and the sanitizers must be told.  Nothing at all when none is there.
+ *
+ * ThreadSanitizer (clang, SANITIZE=thread).  Its state of a thread lies in the TLS block, and each green thread has one of
+ * a donor's (mem/tls_donor.c): so to it green threads are threads, of which it knows all, and switching between them is
+ * nothing to it, as it is when the kernel does; its fibers, which take turns on one block, are not needed.  It sees only
+ * the program's code.  The library's is compiled without it, for two reasons: a tick comes anywhere, also within
+ * ThreadSanitizer, and the way from there to the next thread must not call it once more (base/unseen.c); and the
+ * scheduler's protocols rest on compiler and heavy barriers that it does not know.  So synchronisation is announced here,
+ * call by call.  Where that says too much (a send is ordered with all receives before it, not with the one that made room
+ * for it), some races go unseen; it never says too little, so there is no false alarm.
+ *
+ * Limits.  Handlers of signals and asynchronous cancellation wait for the thread to call the library.  A race is reported
+ * with the thread's number, its stack and that of the other access, but the creator it names is whoever had the block
+ * made.  Threads whose block has been the same one after the other are one to it.  Of C that is left by green_exit() or
+ * cancellation it must know the frames: -fexceptions.  About 8,000 threads at a time.  In the child of a fork it is off.
+ */
 #ifndef ANNOTATE_H
 #define ANNOTATE_H
 
+#include <setjmp.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -22,6 +39,10 @@
 
 #ifdef HAVE_ASAN
 #include <sanitizer/asan_interface.h>
+#endif
+
+#ifdef GREEN_TSAN
+#include <sanitizer/tsan_interface.h>
 #endif
 
 /* [low, low + bytes) is a stack: a switch to it is no overflow of the old one.  A number for it. */
@@ -49,11 +70,35 @@ static inline void annotate_stack_gone(unsigned number, void *low, size_t bytes)
 #endif
 }
 
+/* Bytes of stack that a kernel thread has at least. */
+static inline size_t annotate_stack_least(void)
+{
+#ifdef GREEN_TSAN
+    return 262144; /* pthread_create() complains of less */
+#else
+    return 0;
+#endif
+}
+
 /* Frames are left by a jump. */
 static inline void annotate_no_return(void)
 {
 #ifdef HAVE_ASAN
     __asan_handle_no_return();
+#endif
+}
+
+/* ThreadSanitizer keeps a stack of the calls, too: then it jumps. */
+#ifdef GREEN_TSAN
+void __interceptor_siglongjmp(struct __jmp_buf_tag *env, int value) __attribute__((noreturn));
+#endif
+static inline void annotate_longjmp(struct __jmp_buf_tag *env, int value)
+{
+#ifdef GREEN_TSAN
+    __interceptor_siglongjmp(env, value);
+#else
+    (void)env;
+    (void)value;
 #endif
 }
 
@@ -74,6 +119,87 @@ static inline void annotate_stack_reuse(void *low, size_t bytes)
 #else
     (void)low;
     (void)bytes;
+#endif
+}
+
+static inline bool annotate_finds_races(void)
+{
+#ifdef GREEN_TSAN
+    return true;
+#else
+    return false;
+#endif
+}
+
+/*
+ * The code that a signal interrupts may be ThreadSanitizer's, in the middle of what it does for a thread; and most of what
+ * a program does calls it.  To be preempted there is nothing to it, as kernel threads are; but no instrumented code may
+ * run on the thread before it has gone on.  So handlers of the program's wait until the thread calls the library.
+ */
+static inline bool annotate_is_anywhere(void)
+{
+#ifdef GREEN_TSAN
+    return true;
+#else
+    return false;
+#endif
+}
+
+/*
+ * Synchronisation, for detectors of races.  At depth 0: they have locks of their own, and a thread that has one may be
+ * waiting for this processor.
+ */
+
+/* What the caller has done so far happens before what those do who acquire the object from here on. */
+static inline void annotate_release(void *object)
+{
+#ifdef GREEN_TSAN
+    __tsan_release(object);
+#else
+    (void)object;
+#endif
+}
+
+static inline void annotate_acquire(void *object)
+{
+#ifdef GREEN_TSAN
+    __tsan_acquire(object);
+#else
+    (void)object;
+#endif
+}
+
+/* The caller has the lock, for itself or shared with others; it is about to let go of it; the lock is one no more. */
+static inline void annotate_locked(void *lock, bool shared)
+{
+#ifdef GREEN_TSAN
+    const unsigned flags = shared ? __tsan_mutex_read_lock : 0;
+    __tsan_mutex_pre_lock(lock, flags);
+    __tsan_mutex_post_lock(lock, flags, 0);
+#else
+    (void)lock;
+    (void)shared;
+#endif
+}
+
+static inline void annotate_unlocks(void *lock, bool shared)
+{
+#ifdef GREEN_TSAN
+    const unsigned flags = shared ? __tsan_mutex_read_lock : 0;
+    __tsan_mutex_pre_unlock(lock, flags);
+    __tsan_mutex_post_unlock(lock, flags);
+#else
+    (void)lock;
+    (void)shared;
+#endif
+}
+
+static inline void annotate_lock_gone(void *lock)
+{
+#ifdef GREEN_TSAN
+    __tsan_mutex_destroy(lock, 0);
+#else
+    (void)lock;
 #endif
 }
 

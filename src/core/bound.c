@@ -22,6 +22,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "base/annotate.h"
 #include "base/futex.h"
 #include "base/kernel_signal.h"
 #include "core/foreign.h"
@@ -104,6 +105,8 @@ static void bound_end(void *arg)
     leave(self);
     once_abandon(self);
     tls_run_destructors();
+    robust_announce(self);
+    annotate_release(self);
     enter();
     sync_thread_ends(self);
     signal_thread_ends(self);

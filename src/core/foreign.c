@@ -55,6 +55,7 @@ static void leave_for_good(void *value)
     struct foreign *foreign = value;
 
     own_keys_end();
+    robust_announce(foreign->thread);
     struct thread *self = enter();
 
     sync_thread_ends(self);

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 
+#include "base/annotate.h"
 #include "core/cancel.h"
 #include "core/life.h"
 #include "core/sched.h"
@@ -138,6 +139,7 @@ void life_take(struct thread *self, struct thread *target, void **result)
 {
     if (unlikely(target->bound))
         bound_part(self, target, true);
+    annotate_acquire_inside(self, target);
     if (result)
         *result = target->result;
     life_release(self->worker->proc, target);

@@ -100,6 +100,7 @@ static void thread_main(void)
         tls_first_run();
     }
     leave(self);
+    annotate_acquire(self);
     arch_call_last(thread_finish, self->start(self->arg));
 }
 
@@ -210,6 +211,7 @@ int green_create(green_t *id, const green_attr_t *attr, void *(*start)(void *), 
         policy_prepare(thread, self, attr);
     *id = thread_id(thread);
     thread_created(self);
+    annotate_release_inside(self, thread);
     ready(self, thread);
     leave(self);
     return 0;
@@ -327,6 +329,8 @@ void thread_finish(void *result)
     self->depth = self->sections = 0; /* whatever it is in */
     once_abandon(self);
     tls_run_destructors();
+    robust_announce(self);
+    annotate_release(self);
     self = enter();
     self->result = result;
     sync_thread_ends(self);

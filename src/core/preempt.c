@@ -112,7 +112,7 @@ void preempt_handler_end(struct thread *self, ucontext_t *ucontext)
             slice_judge(self);
         if (unlikely(signal_held(self->worker)))
             signal_route_held(self->worker);
-        if (unlikely(signal_marked(self) || cancel_at_once(self)))
+        if (unlikely(signal_marked(self) || cancel_at_once(self)) && !annotate_is_anywhere())
             signal_run_in_handler(self, ucontext);
         if (!self->worker->tick_blocked)
             kernel_sigmask(SIG_SETMASK, &closed_mask, NULL);
@@ -124,6 +124,8 @@ void preempt_handler_end(struct thread *self, ucontext_t *ucontext)
         self->depth--;
         compiler_barrier();
     } while (self->worker->tick_pending);
+    if (annotate_is_anywhere() && (signal_marked(self) || cancel_at_once(self)))
+        self->worker->tick_pending = true;
 }
 
 /*

@@ -9,6 +9,7 @@
 
 #include <green/sched.h>
 
+#include "base/annotate.h"
 #include "core/thread.h"
 
 /* Settings, constant after the start but for procs. */
@@ -83,6 +84,25 @@ static inline void leave(struct thread *self)
     compiler_barrier();
     if (unlikely(self->worker->tick_pending) && self->depth == 0)
         preempt_deferred(self);
+}
+
+/* The same as annotate_release() and annotate_acquire(), at depth 1, of which the caller is let out for that. */
+static inline void annotate_release_inside(struct thread *self, void *object)
+{
+    if (!annotate_finds_races())
+        return;
+    leave(self);
+    annotate_release(object);
+    enter();
+}
+
+static inline void annotate_acquire_inside(struct thread *self, void *object)
+{
+    if (!annotate_finds_races())
+        return;
+    leave(self);
+    annotate_acquire(object);
+    enter();
 }
 
 /* dispatch.c */

@@ -36,7 +36,7 @@ unsigned stack_class(size_t bytes)
 {
     unsigned class = 0;
 
-    while ((STACK_CLASS_MIN << class) < bytes)
+    while ((STACK_CLASS_MIN << class) < bytes || (STACK_CLASS_MIN << class) < annotate_stack_least())
         class++;
     return class;
 }

@@ -79,6 +79,19 @@ void tls_modules_fork_reset(void);
 /* True for an address in a sanitizer's runtime. */
 bool tls_in_sanitizer(const void *address);
 
+/* tls_tsan.c: what of the program's TLS image is ThreadSanitizer's state of the thread; 0 bytes when that is not known. */
+struct tls_part {
+    size_t from, bytes;
+};
+#ifdef GREEN_TSAN
+struct tls_part tls_tsan_part(void);
+#else
+static inline struct tls_part tls_tsan_part(void)
+{
+    return (struct tls_part){0, 0};
+}
+#endif
+
 /* tls_allocate.c and tls_donor.c: create as above. */
 int tls_allocate_init(void);
 int tls_allocate_create(const struct stack *stack, void **tp);

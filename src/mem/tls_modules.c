@@ -4,7 +4,8 @@
  * Static modules (loaded with the program, or initial-exec and opened later) have their image copied from the file's
  * mapping.  Dynamic ones lose their block, and libc makes a new one at the next access; copying images there, too,
  * would need to know which libraries have been closed.  libc's own variables are kept: they hold malloc's cache.  So
- * are a sanitizer's: they hold its idea of the thread.
+ * are a sanitizer's: they hold its idea of the thread.  ThreadSanitizer's runtime is linked into the program (clang), so
+ * the program's module then has a part that is kept.
  *
  * dlopen() of a library with static TLS while threads exist: libc fills in the blocks of the threads it knows, so
  * those we made are filled in here, by wrapping dlopen.  The library's constructors, which run before, see zeros on a
@@ -29,6 +30,7 @@ struct module {
     ptrdiff_t offset; /* from the thread pointer */
     const void *image;
     size_t image_bytes, bytes;
+    struct tls_part kept; /* beyond the image */
 };
 
 /* Appended under scan_mutex, published by the count; entries never change. */
@@ -85,14 +87,21 @@ bool tls_in_sanitizer(const void *address)
     return false;
 }
 
+static bool has(const struct dl_phdr_info *info, const char *symbol)
+{
+    return contains(info, dlsym(RTLD_DEFAULT, symbol));
+}
+
 /* libc, its loader, and the sanitizers' runtimes keep their variables. */
 static bool keeps_variables(const struct dl_phdr_info *info)
 {
     static const char *const owners[] = {"gnu_get_libc_version", "_dl_allocate_tls", "__asan_init", "__tsan_init",
                                          "__ubsan_handle_add_overflow", "__lsan_init"};
 
+    if (has(info, "__tsan_init") && tls_tsan_part().bytes > 0)
+        return false;
     for (size_t i = 0; i < sizeof owners / sizeof *owners; i++)
-        if (contains(info, dlsym(RTLD_DEFAULT, owners[i])))
+        if (has(info, owners[i]))
             return true;
     return false;
 }
@@ -115,6 +124,7 @@ struct found {
     size_t id;
     const void *image;
     size_t image_bytes, bytes;
+    struct tls_part kept;
 };
 
 struct scan {
@@ -142,7 +152,8 @@ static int find_module(struct dl_phdr_info *info, size_t bytes, void *arg)
     if (scan->count == MODULES_MAX)
         return ENOMEM;
     scan->found[scan->count++] = (struct found){info->dlpi_tls_modid, (const void *)(info->dlpi_addr + tls->p_vaddr),
-                                                tls->p_filesz, tls->p_memsz};
+                                                tls->p_filesz, tls->p_memsz,
+                                                has(info, "__tsan_init") ? tls_tsan_part() : (struct tls_part){0, 0}};
     return 0;
 }
 
@@ -176,7 +187,7 @@ static int add_modules(struct scan *scan)
             first_dynamic_id = found->id < first_dynamic_id ? found->id : first_dynamic_id;
             continue;
         }
-        modules[count++] = (struct module){offset, found->image, found->image_bytes, found->bytes};
+        modules[count++] = (struct module){offset, found->image, found->image_bytes, found->bytes, found->kept};
         atomic_store(&module_count, count);
     }
     return error;
@@ -210,8 +221,12 @@ int tls_modules_init(void)
 
 static void copy_image(const struct module *module, char *tp)
 {
-    memcpy(tp + module->offset, module->image, module->image_bytes);
-    memset(tp + module->offset + module->image_bytes, 0, module->bytes - module->image_bytes);
+    char *block = tp + module->offset;
+    const size_t kept = module->kept.bytes > 0 ? module->kept.from : module->bytes, resumes = kept + module->kept.bytes;
+
+    memcpy(block, module->image, module->image_bytes);
+    memset(block + module->image_bytes, 0, kept - module->image_bytes);
+    memset(block + resumes, 0, module->bytes - resumes);
 }
 
 void tls_modules_refresh(void *tp)

@@ -67,6 +67,7 @@ static void jump(struct __jmp_buf_tag *env, int value)
 {
     leave_frames(env);
     annotate_no_return();
+    annotate_longjmp(env, value);
     REAL(siglongjmp)(env, value);
     __builtin_unreachable();
 }

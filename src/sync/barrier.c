@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/annotate.h"
 #include "core/signals.h"
 #include "sync/shared.h"
 #include "sync/waitq.h"
@@ -91,12 +92,14 @@ static int wait_at_depth(struct thread *self, green_barrier_t *barrier)
 
 int green_barrier_wait(green_barrier_t *barrier)
 {
+    if (barrier)
+        annotate_release(barrier);
     struct thread *self = barrier ? enter() : NULL;
-
     if (!self)
         return barrier ? ENOMEM : EINVAL;
     int result = wait_at_depth(self, barrier);
     leave(self);
+    annotate_acquire(barrier);
     return result;
 }
 

@@ -260,9 +260,10 @@ static inline __attribute__((always_inline)) int transfer_once(struct thread *se
 static inline __attribute__((always_inline)) int transfer(struct green_chan *chan, int op, void *element,
                                                           uint64_t deadline)
 {
-    struct thread *self = enter();
     int error;
 
+    chan_annotate_begin(chan, op);
+    struct thread *self = enter();
     if (unlikely(!self))
         return ENOMEM;
     if (unlikely(cancel_marked(self)) && deadline != AT_ONCE)
@@ -272,6 +273,8 @@ static inline __attribute__((always_inline)) int transfer(struct green_chan *cha
         cancel_point_end(self);
     }
     leave(self);
+    if (!error || error == EPIPE)
+        chan_annotate_end(chan, op);
     return error;
 }
 
@@ -381,6 +384,8 @@ int green_chan_close(green_chan_t *chan)
 
     if (!chan)
         return EINVAL;
+    chan_annotate_begin(chan, GREEN_SEND); /* a receive that finds it closed follows, as does a send */
+    chan_annotate_begin(chan, GREEN_RECV);
     struct thread *self = enter();
     if (!self)
         return ENOMEM;

@@ -26,6 +26,7 @@
 
 #include <green/chan.h>
 
+#include "base/annotate.h"
 #include "core/sched.h"
 
 struct chan_queue {
@@ -62,6 +63,20 @@ struct green_chan {
 static inline struct chan_queue *chan_queue_of(struct green_chan *chan, int op)
 {
     return op == GREEN_SEND ? &chan->senders : &chan->receivers;
+}
+
+/*
+ * For detectors of races: what was done before a send happens before what follows its receive; and the other way round,
+ * as a receive makes room for a send.
+ */
+static inline void chan_annotate_begin(struct green_chan *chan, int op)
+{
+    annotate_release(chan_queue_of(chan, op));
+}
+
+static inline void chan_annotate_end(struct green_chan *chan, int op)
+{
+    annotate_acquire(chan_queue_of(chan, op == GREEN_SEND ? GREEN_RECV : GREEN_SEND));
 }
 
 static inline bool chan_has_waiters(const struct chan_queue *queue)

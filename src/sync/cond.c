@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/annotate.h"
 #include "core/cancel.h"
 #include "core/signals.h"
 #include "sync/mutex.h"
@@ -95,6 +96,14 @@ int green_cond_destroy(green_cond_t *cond)
     return busy ? EBUSY : 0;
 }
 
+/* For detectors of races, at depth 1; when the thread is not cancelled any more before it has released the mutex. */
+static void announce_unlock(struct thread *self, green_mutex_t *mutex)
+{
+    leave(self);
+    annotate_unlocks(mutex, false);
+    enter();
+}
+
 static int wait_at_depth(struct thread *self, green_cond_t *cond, green_mutex_t *mutex, uint64_t deadline)
 {
     struct waitq *queue = waitq_of(&cond->__queue);
@@ -103,6 +112,8 @@ static int wait_at_depth(struct thread *self, green_cond_t *cond, green_mutex_t 
     if (error)
         return error;
     cancel_point_begin(self);
+    if (annotate_finds_races())
+        announce_unlock(self, mutex);
     lock_acquire(&queue->lock, RANK_COND);
     waitq_join(queue, self, deadline);
     waitq_inside_add(&cond->__inside, 1);
@@ -131,6 +142,8 @@ static int wait_until(green_cond_t *cond, green_mutex_t *mutex, uint64_t deadlin
         return ENOMEM;
     int error = wait_at_depth(self, cond, mutex, deadline);
     leave(self);
+    if (error != EPERM && error != ENOTRECOVERABLE)
+        annotate_locked(mutex, false);
     if (error != EINTR)
         return error;
     cancel_point();

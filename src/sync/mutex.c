@@ -34,6 +34,7 @@
 #include <errno.h>
 #include <limits.h>
 
+#include "base/annotate.h"
 #include "core/fork.h"
 #include "core/signals.h"
 #include "sync/inherit.h"
@@ -384,6 +385,14 @@ static int lock_fast(green_mutex_t *mutex)
     return likely(!error) ? own(self, mutex) : error;
 }
 
+/* For detectors of races, the outermost lock of a recursive one. */
+static inline int locked(green_mutex_t *mutex, int error)
+{
+    if ((!error || error == EOWNERDEAD) && mutex->__count == 0)
+        annotate_locked(mutex, false);
+    return error;
+}
+
 static int lock_until(green_mutex_t *mutex, uint64_t deadline)
 {
     struct thread *self = enter();
@@ -400,7 +409,7 @@ int green_mutex_lock(green_mutex_t *mutex)
     if (unlikely(!mutex))
         return EINVAL;
     int error = lock_fast(mutex);
-    return likely(error != EBUSY) ? error : lock_until(mutex, NEVER);
+    return locked(mutex, likely(error != EBUSY) ? error : lock_until(mutex, NEVER));
 }
 
 int green_mutex_trylock(green_mutex_t *mutex)
@@ -410,7 +419,7 @@ int green_mutex_trylock(green_mutex_t *mutex)
     int error = lock_fast(mutex);
     if (error == EDEADLK)
         return EBUSY;
-    return error == EBUSY && mutex_lost(mutex) ? ENOTRECOVERABLE : error;
+    return locked(mutex, error == EBUSY && mutex_lost(mutex) ? ENOTRECOVERABLE : error);
 }
 
 int green_mutex_clocklock(green_mutex_t *mutex, clockid_t clock, const struct timespec *abstime)
@@ -421,9 +430,9 @@ int green_mutex_clocklock(green_mutex_t *mutex, clockid_t clock, const struct ti
         return EINVAL;
     int error = lock_fast(mutex);
     if (error != EBUSY)
-        return error;
+        return locked(mutex, error);
     error = clock_deadline(clock, abstime, &deadline);
-    return error ? error : lock_until(mutex, deadline);
+    return locked(mutex, error ? error : lock_until(mutex, deadline));
 }
 
 int green_mutex_timedlock(green_mutex_t *mutex, const struct timespec *abstime)
@@ -466,6 +475,7 @@ int green_mutex_unlock(green_mutex_t *mutex)
     int error = unlock_check(mutex, &open);
     if (error || !open)
         return error;
+    annotate_unlocks(mutex, false);
     if (!owner_must_last(mutex) && (likely(open_plain(mutex)) || unlock_passing(self_thread, mutex)))
         return 0;
     struct thread *self = enter();
@@ -535,5 +545,8 @@ int green_mutex_destroy(green_mutex_t *mutex)
     if (!mutex)
         return EINVAL;
     const unsigned state = state_of(mutex);
-    return state & MUTEX_LOST || !(state & (MUTEX_LOCKED | MUTEX_WAITERS) || mutex_woken(state)) ? 0 : EBUSY;
+    if (!(state & MUTEX_LOST) && (state & (MUTEX_LOCKED | MUTEX_WAITERS) || mutex_woken(state)))
+        return EBUSY;
+    annotate_lock_gone(mutex);
+    return 0;
 }

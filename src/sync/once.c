@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+#include "base/annotate.h"
 #include "core/signals.h"
 #include "sync/waitq.h"
 
@@ -22,8 +23,9 @@ struct once_frame {
 static void once_finish(green_once_t *once, unsigned state)
 {
     struct waitq *queue = waitq_of(&once->__queue);
-    struct thread *self = enter();
 
+    annotate_release(once);
+    struct thread *self = enter();
     lock_acquire(&queue->lock, RANK_QUEUE);
     __atomic_store_n(&once->__state, state, __ATOMIC_RELEASE);
     struct thread *waiters = waitq_claim_all(queue);
@@ -79,13 +81,16 @@ int green_once(green_once_t *once, void (*routine)(void))
 {
     if (!once || !routine)
         return EINVAL;
-    if (__atomic_load_n(&once->__state, __ATOMIC_ACQUIRE) == ONCE_DONE)
+    if (__atomic_load_n(&once->__state, __ATOMIC_ACQUIRE) == ONCE_DONE) {
+        annotate_acquire(once);
         return 0;
+    }
     struct thread *self = enter();
     if (!self)
         return ENOMEM;
     bool mine = begin_or_wait(once, self);
     leave(self);
+    annotate_acquire(once);
     if (mine)
         run(once, routine);
     return 0;

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 
+#include "base/annotate.h"
 #include "sync/inherit.h"
 #include "sync/mutex.h"
 #include "sync/waitq.h"
@@ -77,6 +78,12 @@ static void die(struct thread *self, green_mutex_t *mutex)
     lock_release(&queue->lock, RANK_QUEUE);
     if (waiter)
         ready(self, waiter);
+}
+
+void robust_announce(struct thread *self)
+{
+    for (green_mutex_t *mutex = self->robust; mutex; mutex = *next_held(mutex))
+        annotate_unlocks(mutex, false);
 }
 
 void robust_abandon(struct thread *self)

@@ -13,6 +13,9 @@ void robust_unlocked(struct thread *self, green_mutex_t *mutex);
 /* It is unlocked inconsistent, at depth > 0: nobody gets it any more. */
 void robust_lose(struct thread *self, green_mutex_t *mutex);
 
+/* For detectors of races: the thread, at depth 0, is about to end. */
+void robust_announce(struct thread *self);
+
 /* The thread ends, at depth > 0. */
 void robust_abandon(struct thread *self);
 

@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/annotate.h"
 #include "core/signals.h"
 #include "sync/shared.h"
 #include "sync/waitq.h"
@@ -80,7 +81,10 @@ int green_rwlock_destroy(green_rwlock_t *lock)
 {
     if (!lock)
         return EINVAL;
-    return state_of(lock) ? EBUSY : 0;
+    if (state_of(lock))
+        return EBUSY;
+    annotate_lock_gone(lock);
+    return 0;
 }
 
 /* The state with the lock taken to read or write, or 0 when it cannot be taken now. */
@@ -98,6 +102,14 @@ static void note_locked(struct thread *thread, green_rwlock_t *lock, bool writes
         set_owner(lock, thread);
     else
         thread->read_locks++;
+}
+
+/* By the thread itself, once it has it. */
+static int locked(green_rwlock_t *lock, bool writes, int error)
+{
+    if (!error)
+        annotate_locked(lock, !writes);
+    return error;
 }
 
 /* With the queue's lock held: give it to as many from the head on as can have it.  They are linked by `next`. */
@@ -223,7 +235,7 @@ static int lock_until(green_rwlock_t *lock, bool writes, uint64_t deadline)
     if (!error)
         note_locked(self, lock, writes);
     leave(self);
-    return error;
+    return locked(lock, writes, error);
 }
 
 /* The calling thread, known to the library. */
@@ -245,7 +257,7 @@ static int lock_fast(green_rwlock_t *lock, bool writes)
     int error = try_lock(self, lock, writes);
     if (likely(!error))
         note_locked(self, lock, writes);
-    return error;
+    return locked(lock, writes, error);
 }
 
 static int lock_for_ever(green_rwlock_t *lock, bool writes)
@@ -283,7 +295,7 @@ static int try_passing(green_rwlock_t *lock)
     if (!error)
         note_locked(self, lock, false);
     leave(self);
-    return error;
+    return locked(lock, false, error);
 }
 
 int green_rwlock_tryrdlock(green_rwlock_t *lock)
@@ -365,11 +377,14 @@ static int unlock_check(green_rwlock_t *lock)
         if (owner_of(lock) != self)
             return EPERM;
         set_owner(lock, NULL);
+        annotate_unlocks(lock, false);
+        return 0;
     } else if (state < READER) {
         return EPERM;
     } else if (self->read_locks > 0) { /* none: somebody else's, which POSIX leaves undefined */
         self->read_locks--;
     }
+    annotate_unlocks(lock, true);
     return 0;
 }
 

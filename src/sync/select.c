@@ -150,11 +150,19 @@ static int select_once(struct thread *self, struct select *select, uint64_t dead
     return select->chosen ? 0 : EAGAIN;
 }
 
+static void annotate_begin(const struct select *select)
+{
+    for (size_t i = 0; i < select->count; i++)
+        if (select->waits[i].chan)
+            chan_annotate_begin(select->waits[i].chan, select->waits[i].op);
+}
+
 static int select_until(struct select *select, uint64_t deadline)
 {
-    struct thread *self = enter();
     int error;
 
+    annotate_begin(select);
+    struct thread *self = enter();
     if (!self)
         return ENOMEM;
     if (unlikely(cancel_marked(self)) && deadline != AT_ONCE)
@@ -164,6 +172,8 @@ static int select_until(struct select *select, uint64_t deadline)
         cancel_point_end(self);
     }
     leave(self);
+    if (!error)
+        chan_annotate_end(select->chosen->chan, select->chosen->op);
     return error;
 }
 

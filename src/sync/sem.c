@@ -16,6 +16,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "base/annotate.h"
 #include "core/cancel.h"
 #include "core/fork.h"
 #include "core/signals.h"
@@ -39,6 +40,14 @@ static int fail(int error)
     if (error)
         errno = error;
     return error ? -1 : 0;
+}
+
+/* How a wait ends: with a unit, which somebody has posted, or not. */
+static int waited(green_sem_t *sem, int error)
+{
+    if (!error)
+        annotate_acquire(sem);
+    return fail(error);
 }
 
 int green_sem_init(green_sem_t *sem, int shared, unsigned value)
@@ -151,14 +160,14 @@ int green_sem_wait(green_sem_t *sem)
     if (!sem)
         return fail(EINVAL);
     cancel_point();
-    return try_take(sem) ? 0 : fail(wait_until(sem, NEVER));
+    return waited(sem, try_take(sem) ? 0 : wait_until(sem, NEVER));
 }
 
 int green_sem_trywait(green_sem_t *sem)
 {
     if (!sem)
         return fail(EINVAL);
-    return try_take(sem) ? 0 : fail(EAGAIN);
+    return waited(sem, try_take(sem) ? 0 : EAGAIN);
 }
 
 int green_sem_clockwait(green_sem_t *sem, clockid_t clock, const struct timespec *abstime)
@@ -169,9 +178,9 @@ int green_sem_clockwait(green_sem_t *sem, clockid_t clock, const struct timespec
         return fail(EINVAL);
     cancel_point();
     if (try_take(sem))
-        return 0;
+        return waited(sem, 0);
     int error = clock_deadline(clock, abstime, &deadline);
-    return fail(error ? error : wait_until(sem, deadline));
+    return waited(sem, error ? error : wait_until(sem, deadline));
 }
 
 int green_sem_timedwait(green_sem_t *sem, const struct timespec *abstime)
@@ -282,6 +291,7 @@ int green_sem_post(green_sem_t *sem)
 
     if (!sem)
         return fail(EINVAL);
+    annotate_release(sem);
     while (!((word = word_of(sem)) & WAITERS)) {
         if (word / ONE == GREEN_SEM_VALUE_MAX)
             return fail(EOVERFLOW);

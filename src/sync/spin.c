@@ -14,6 +14,7 @@
 #include <sched.h>
 #include <string.h>
 
+#include "base/annotate.h"
 #include "base/base.h"
 #include "sync/mutex.h"
 #include "sync/shared.h"
@@ -60,6 +61,7 @@ static int lock_shared(green_spinlock_t *lock)
             sleep_us = sleep_us < SLEEP_MAX_US / 2 ? 2 * sleep_us : SLEEP_MAX_US;
         }
     }
+    annotate_acquire(lock);
     return 0;
 }
 
@@ -74,9 +76,11 @@ int green_spin_trylock(green_spinlock_t *lock)
 {
     if (!lock)
         return EINVAL;
+    if (lock->__shared && !take_shared(lock))
+        return EBUSY;
     if (lock->__shared)
-        return take_shared(lock) ? 0 : EBUSY;
-    return green_mutex_trylock(&lock->__mutex);
+        annotate_acquire(lock);
+    return lock->__shared ? 0 : green_mutex_trylock(&lock->__mutex);
 }
 
 int green_spin_unlock(green_spinlock_t *lock)
@@ -85,5 +89,6 @@ int green_spin_unlock(green_spinlock_t *lock)
         return EINVAL;
     if (!lock->__shared)
         return green_mutex_unlock(&lock->__mutex);
+    annotate_release(lock);
     return __atomic_exchange_n(&lock->__word, 0, __ATOMIC_RELEASE) ? 0 : EPERM;
 }
