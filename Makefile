@@ -93,8 +93,8 @@ say = $(if $(V),,@printf '  %-4s %s\n' $(1) '$(2)')
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests check demo model unit crash gdb stress valgrind check-tsan race-tsan samples installed man names bench
-.PHONY: install uninstall deps clean help
+.PHONY: all tests check demo model unit crash gdb stress valgrind check-tsan race-tsan check-races samples installed man
+.PHONY: names bench install uninstall deps clean help
 .PHONY: FORCE
 
 all: $(LIBRARIES) $(MAN) #: the shared and the static library, and the manual pages
@@ -138,6 +138,17 @@ check-tsan: #: build in build-tsan by clang with ThreadSanitizer; find a planted
 	@CC=clang CXX=clang++ tools/deps tsan
 	@$(MAKE) $(JOBS) BUILD=build-tsan SANITIZE=thread CC=clang CXX=clang++ DEBUG=1 CFLAGS='-O1 -g -fexceptions' race-tsan
 
+# Against the shared library, whose name the suppressions go by.
+RACE_SHARED := $(patsubst $(BUILD)/tests/race/%,$(BUILD)/tests/race/shared/%,$(RACE))
+$(RACE_SHARED): $(BUILD)/tests/race/shared/%: $(BUILD)/obj/tests/race/%.c.o $(BUILD)/libgreen.so.$(VERSION)
+	$(call say,LD,$@)
+	@mkdir -p $(@D); ln -sf ../../../libgreen.so.$(VERSION) $(@D)/$(SONAME)
+	$(Q)$(CC) $(LINK_FLAGS) -Wl,-rpath,'$$ORIGIN' -o $@ $< $(BUILD)/libgreen.so.$(VERSION)
+
+check-races: $(RACE_SHARED) #: the same planted race under Valgrind, by Helgrind and DRD
+	tests/race/run helgrind
+	tests/race/run drd
+
 race-tsan: $(RACE) $(STRESS)
 	tests/race/run tsan
 	@TSAN_OPTIONS='$(TSAN_OPTIONS) suppressions=tests/race/tsan.supp' $(MAKE) stress PROCS=2 SECONDS_EACH=2
@@ -173,14 +184,14 @@ install: all #: install the libraries, headers, manual pages, libgreen.pc and gd
 	ln -sf $(SONAME) $(DESTDIR)$(PREFIX)/lib/libgreen.so
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' pkgconfig/libgreen.pc.in \
 	    > $(DESTDIR)$(PREFIX)/lib/pkgconfig/libgreen.pc
-	install -m 644 src/debug/libgreen-gdb.py $(DESTDIR)$(PREFIX)/share/libgreen
+	install -m 644 src/debug/libgreen-gdb.py src/debug/libgreen.supp $(DESTDIR)$(PREFIX)/share/libgreen
 	install -m 644 $(BUILD)/man/man3/*.3 $(DESTDIR)$(PREFIX)/share/man/man3
 	install -m 644 $(BUILD)/man/man7/*.7 $(DESTDIR)$(PREFIX)/share/man/man7
 	if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi
 
 uninstall: $(MAN) #: remove what install put there
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/,$(wildcard include/green.h include/green/*.h) lib/pkgconfig/libgreen.pc \
-	    lib/libgreen.a lib/libgreen.so lib/$(SONAME) lib/libgreen.so.$(VERSION) share/libgreen/libgreen-gdb.py)
+	    lib/libgreen.a lib/libgreen.so lib/$(SONAME) lib/libgreen.so.$(VERSION) share/libgreen/libgreen-gdb.py share/libgreen/libgreen.supp)
 	for page in $(BUILD)/man/man*/*; do rm -f "$(DESTDIR)$(PREFIX)/share/man/$${page#$(BUILD)/man/}"; done
 	rmdir $(DESTDIR)$(PREFIX)/include/green $(DESTDIR)$(PREFIX)/share/libgreen
 

@@ -14,6 +14,14 @@
  * with the thread's number, its stack and that of the other access, but the creator it names is whoever had the block
  * made.  Threads whose block has been the same one after the other are one to it.  Of C that is left by green_exit() or
  * cancellation it must know the frames: -fexceptions.  About 8,000 threads at a time.  In the child of a fork it is off.
+ *
+ * Helgrind and DRD know kernel threads alone, and each instruction of them, the library's as well.  Under them a thread
+ * that leaves a worker releases itself, and is acquired where it goes on, so that it is not taken for several; what
+ * synchronises is announced as above; and what the library does itself is left out by src/debug/libgreen.supp, which
+ * names the shared library.  Limits: what threads do one after the other on the same worker is in order to these tools.
+ * So a race is found only where the two accesses were on different workers, with no thread that went from the one to the
+ * other in between; a locked mutex is no lock to them, and they know of no wrong order of locks.  DRD (3.19) takes a kernel
+ * thread to have one stack, and fails an assertion of its own when the program ends.
  */
 #ifndef ANNOTATE_H
 #define ANNOTATE_H
@@ -22,10 +30,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/base.h"
+
 #if defined(__has_include)
 #if __has_include(<valgrind/valgrind.h>)
 #include <valgrind/memcheck.h>
 #define HAVE_VALGRIND 1
+#ifndef GREEN_TSAN
+#define HAVE_HELGRIND 1
+#endif
 #endif
 #endif
 
@@ -122,12 +135,29 @@ static inline void annotate_stack_reuse(void *low, size_t bytes)
 #endif
 }
 
+/* Under Helgrind or DRD. */
+#ifdef HAVE_HELGRIND
+extern bool annotate_valgrind_races;
+void annotate_valgrind_release(void *object);
+void annotate_valgrind_acquire(void *object);
+#else
+static const bool annotate_valgrind_races = false;
+static inline void annotate_valgrind_release(void *object)
+{
+    (void)object;
+}
+static inline void annotate_valgrind_acquire(void *object)
+{
+    (void)object;
+}
+#endif
+
 static inline bool annotate_finds_races(void)
 {
 #ifdef GREEN_TSAN
     return true;
 #else
-    return false;
+    return unlikely(annotate_valgrind_races);
 #endif
 }
 
@@ -156,7 +186,8 @@ static inline void annotate_release(void *object)
 #ifdef GREEN_TSAN
     __tsan_release(object);
 #else
-    (void)object;
+    if (annotate_finds_races())
+        annotate_valgrind_release(object);
 #endif
 }
 
@@ -165,11 +196,15 @@ static inline void annotate_acquire(void *object)
 #ifdef GREEN_TSAN
     __tsan_acquire(object);
 #else
-    (void)object;
+    if (annotate_finds_races())
+        annotate_valgrind_acquire(object);
 #endif
 }
 
-/* The caller has the lock, for itself or shared with others; it is about to let go of it; the lock is one no more. */
+/*
+ * The caller has the lock, for itself or shared with others; it is about to let go of it; the lock is one no more.  To
+ * Helgrind and DRD, who have locked and unlock it are kernel threads: to them it is no lock.
+ */
 static inline void annotate_locked(void *lock, bool shared)
 {
 #ifdef GREEN_TSAN
@@ -177,8 +212,8 @@ static inline void annotate_locked(void *lock, bool shared)
     __tsan_mutex_pre_lock(lock, flags);
     __tsan_mutex_post_lock(lock, flags, 0);
 #else
-    (void)lock;
     (void)shared;
+    annotate_acquire(lock);
 #endif
 }
 
@@ -189,8 +224,8 @@ static inline void annotate_unlocks(void *lock, bool shared)
     __tsan_mutex_pre_unlock(lock, flags);
     __tsan_mutex_post_unlock(lock, flags);
 #else
-    (void)lock;
     (void)shared;
+    annotate_release(lock);
 #endif
 }
 

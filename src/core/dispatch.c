@@ -54,6 +54,8 @@ void switch_arrived(struct thread *self)
 
     if (!worker->after)
         return;
+    if (unlikely(annotate_valgrind_races))
+        annotate_valgrind_release(worker->left);
     worker->after(worker->left, worker->after_arg);
     if (unlikely(signal_held(worker)))
         worker->tick_pending = true; /* the next to leave the runtime sees to them, and opens what is blocked */
@@ -66,6 +68,8 @@ void switch_specially(struct worker *worker, struct thread *next)
 {
     const uint32_t watch = atomic_load_explicit(&switch_watch, memory_order_relaxed);
 
+    if (watch & WATCH_RACES)
+        annotate_valgrind_acquire(next);
     if (watch & WATCH_CPU_TIME)
         cpu_time_switch(worker, next);
     if (watch & WATCH_OBSERVER)

@@ -205,6 +205,8 @@ enum wake foreign_park(struct thread *self, struct lock *lock, enum lock_rank ra
     own_safe_end(self->worker);
     atomic_store(&self->state, THREAD_RUNNING);
     errno = saved_errno;
+    if (unlikely(annotate_valgrind_races))
+        annotate_valgrind_acquire(self);
     const enum wake outcome = park_outcome(self);
     return outcome == WAKE_GO ? WAKE_READY : outcome;
 }

@@ -21,7 +21,7 @@ extern observer_fn *_Atomic observe_switch;
 void switch_observe(observer_fn *observer);
 
 /* What a switch must do besides: enum watch, ored. */
-enum watch { WATCH_OBSERVER = 1, WATCH_CPU_TIME = 2 };
+enum watch { WATCH_OBSERVER = 1, WATCH_CPU_TIME = 2, WATCH_RACES = 4 };
 extern _Atomic uint32_t switch_watch;
 
 #endif

@@ -63,9 +63,9 @@ int procs_set(unsigned wanted)
 
     lock_acquire(&control_lock, RANK_CONTROL);
     unsigned now = procs_count();
-    if (wanted > 1 || policy_on) { /* on the only processor there is, or there are several already */
+    if (wanted > 1 || policy_on || annotate_valgrind_races) { /* then who leaves is always seen to from off its stack */
         queues_share();
-        sched_shared = true;
+        sched_shared = true; /* on the only processor there is, or there are several already */
     }
     for (unsigned i = now; i < wanted && !error; i++) {
         if (!proc_at(i) && !proc_new(i)) {

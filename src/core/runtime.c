@@ -22,6 +22,7 @@
 #include "core/fault.h"
 #include "core/fork.h"
 #include "core/kernel_thread.h"
+#include "core/observe.h"
 #include "core/sched.h"
 #include "core/signals.h"
 #include "core/table.h"
@@ -84,6 +85,8 @@ static int start_runtime(void)
 {
     heavy_barrier_init();
     cpu_time_init();
+    if (annotate_valgrind_races)
+        atomic_fetch_or(&switch_watch, WATCH_RACES);
     int error = tls_init((enum tls_choice)settings.tls);
 
     if (!error)

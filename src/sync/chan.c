@@ -252,7 +252,7 @@ static inline __attribute__((always_inline)) int transfer_once(struct thread *se
         return wait_once(self, chan, op, element, deadline);
     lock_release(&chan->lock, RANK_QUEUE);
     if (served)
-        ready_inline(self, served);
+        chan_ready(self, served);
     return error;
 }
 

@@ -27,6 +27,7 @@
 #include <green/chan.h>
 
 #include "base/annotate.h"
+#include "core/park.h"
 #include "core/sched.h"
 
 struct chan_queue {
@@ -77,6 +78,14 @@ static inline void chan_annotate_begin(struct green_chan *chan, int op)
 static inline void chan_annotate_end(struct green_chan *chan, int op)
 {
     annotate_acquire(chan_queue_of(chan, op == GREEN_SEND ? GREEN_RECV : GREEN_SEND));
+}
+
+/* Its element was copied, from or to its stack. */
+static inline __attribute__((always_inline)) void chan_ready(struct thread *self, struct thread *served)
+{
+    if (unlikely(annotate_valgrind_races))
+        annotate_valgrind_release(served);
+    ready_inline(self, served);
 }
 
 static inline bool chan_has_waiters(const struct chan_queue *queue)

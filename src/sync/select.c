@@ -146,7 +146,7 @@ static int select_once(struct thread *self, struct select *select, uint64_t dead
         return wait_once(self, select, deadline);
     unlock_all(select);
     if (served)
-        ready(self, served);
+        chan_ready(self, served);
     return select->chosen ? 0 : EAGAIN;
 }
 

@@ -3,8 +3,11 @@
  *
  * They meet at a barrier, so that each runs before the other has ended.  A program's own loop is preempted, so with one
  * processor, too, the two run by turns.
+ *
+ * races bound: one of them is bound, so that they are on different kernel threads for sure.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include <green.h>
 
@@ -24,14 +27,16 @@ static void *racer(void *arg)
     return arg;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     green_t threads[2];
+    green_attr_t bound;
 
-    if (green_barrier_init(&both, NULL, 2) != 0)
+    if (green_barrier_init(&both, NULL, 2) != 0 || green_attr_init(&bound) != 0 ||
+        green_attr_setscope(&bound, GREEN_SCOPE_SYSTEM) != 0)
         return 1;
     for (int i = 0; i < 2; i++)
-        if (green_create(&threads[i], NULL, racer, NULL) != 0)
+        if (green_create(&threads[i], i == 0 && argc > 1 && strcmp(argv[1], "bound") == 0 ? &bound : NULL, racer, NULL) != 0)
             return 1;
     for (int i = 0; i < 2; i++)
         if (green_join(threads[i], NULL) != 0)
