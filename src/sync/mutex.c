@@ -388,7 +388,7 @@ static int lock_fast(green_mutex_t *mutex)
 /* For detectors of races, the outermost lock of a recursive one. */
 static inline int locked(green_mutex_t *mutex, int error)
 {
-    if ((!error || error == EOWNERDEAD) && mutex->__count == 0)
+    if (annotate_finds_races() && (!error || error == EOWNERDEAD) && mutex->__count == 0)
         annotate_locked(mutex, false);
     return error;
 }
