@@ -257,7 +257,12 @@ void signal_run(struct thread *self, ucontext_t *interrupted)
     struct delivery delivery;
     ucontext_t here;
 
-    while (take_next(self, &delivery)) {
+    for (;;) {
+        if (!take_next(self, &delivery)) {
+            if (signal_marked(self)) /* meanwhile: the tick that told of it has been taken */
+                continue;
+            return;
+        }
         if (!interrupted && delivery.action.sa_flags & SA_SIGINFO)
             getcontext(&here);
         run_handler(self, &delivery, interrupted ? interrupted : &here);
