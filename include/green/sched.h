@@ -158,8 +158,9 @@ struct green_stats {
     uint64_t signals_waited;   /* taken by green_sigwait and its kin */
     uint64_t signals_coalesced; /* not sent, as one of the number was pending */
     uint64_t signals_discarded; /* ignored, or pending for a thread that has ended */
-    uint64_t signals_pending;  /* now */
-    uint64_t reserved[8];
+    uint64_t signals_pending;  /* now, but for those that the kernel keeps */
+    uint64_t signals_returned; /* given back to the kernel, which keeps them for a signalfd as nobody is open */
+    uint64_t reserved[7];
 };
 
 /*

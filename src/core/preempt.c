@@ -118,6 +118,7 @@ void preempt_handler_end(struct thread *self, ucontext_t *ucontext)
             kernel_sigmask(SIG_SETMASK, &closed_mask, NULL);
         self->in_tick = nested;
         self->worker->tick_blocked = false;
+        signal_frame_close(ucontext); /* the frame may be older than what is closed */
         if (self->kind != THREAD_FOREIGN)
             ucontext->uc_stack = self->worker->altstack;
         compiler_barrier();
@@ -140,6 +141,7 @@ static void on_tick(int signal, siginfo_t *info, void *ucontext)
         signal_from_kernel(signal, info, ucontext);
     if (!self || stopped)
         return;
+    signal_frame_close(ucontext);
     count_up(&self->worker->count.ticks);
     if (self->depth > 0) {
         count_up(&self->worker->count.deferred);
@@ -161,9 +163,14 @@ static void on_tick(int signal, siginfo_t *info, void *ucontext)
 void tick_unblock(struct worker *worker)
 {
     const bool foreign = self_thread->kind == THREAD_FOREIGN; /* whose mask is its own */
+    sigset_t mask = foreign ? worker->mask_before : open_mask;
+    uint64_t bits; /* the first word is all that the kernel has */
 
+    memcpy(&bits, &mask, sizeof bits);
+    bits |= atomic_load_explicit(&signal_kept, memory_order_relaxed);
+    memcpy(&mask, &bits, sizeof bits);
     worker->tick_blocked = false;
-    kernel_sigmask(SIG_SETMASK, foreign ? &worker->mask_before : &open_mask, NULL);
+    kernel_sigmask(SIG_SETMASK, &mask, NULL);
 }
 
 const sigset_t *preempt_open_mask(void)

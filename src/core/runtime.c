@@ -136,7 +136,7 @@ static int start_procs(void)
     if (!error)
         error = procs_start_missing();
     atomic_store(&procs_missing, true); /* the rest when there is a second thread */
-    return error;
+    return error ? error : signals_start();
 }
 
 int green_init(const struct green_config *config)

@@ -35,6 +35,16 @@ int signals_init(const struct sigaction *tick_action);
 int signal_kernel_action(int signal, const struct sigaction *action, struct sigaction *before);
 void signal_default(int signal);
 
+/* The library runs: what was asked of signals before.  At depth 0; 0 or an error. */
+int signals_start(void);
+
+/*
+ * Numbers that kernel threads of ours block, for signalfd(), and that a handler of ours puts into its frame: see
+ * signal/signalfd.c.
+ */
+extern _Atomic uint64_t signal_kept;
+void signal_frame_close(ucontext_t *frame);
+
 /* The kernel's handler for a signal that is no tick. */
 void signal_from_kernel(int signal, siginfo_t *info, void *ucontext);
 

@@ -279,8 +279,8 @@ static void *worker_main(void *arg)
     else
         spare_add(worker);
     lock_release(&sched_lock, RANK_SCHED);
+    worker_publish(worker); /* first: who closes a number after this finds it in the list */
     tick_unblock(worker); /* whatever its creator had blocked */
-    worker_publish(worker);
     spawn_answer(spawn, SPAWN_DONE);
     worker_run();
     worker_end(worker);

@@ -84,14 +84,27 @@ void signal_route_held(struct worker *worker)
     }
 }
 
-/* A kernel thread that has never called us.  What is for the process is for a worker to route. */
+/* What is for the process is for a worker to route.  But those block what the kernel keeps: so does this one, now. */
+static bool pass_on(int number, siginfo_t *info, ucontext_t *interrupted)
+{
+    const struct worker *worker = workers_all();
+
+    if (is_directed(info))
+        return false;
+    if (atomic_load(&signal_kept) & signal_bit(number)) {
+        signal_frame_close(interrupted);
+        return signal_queue_to_process(info);
+    }
+    return worker && syscall(SYS_rt_tgsigqueueinfo, getpid(), worker->tid, number, info) == 0;
+}
+
+/* A kernel thread that has never called us, or one of ours that has just begun. */
 static void on_unknown_thread(int number, siginfo_t *info, ucontext_t *interrupted)
 {
     struct sigaction action = signal_action(number);
-    const struct worker *worker = workers_all();
     sigset_t mask, before;
 
-    if (!is_directed(info) && worker && syscall(SYS_rt_tgsigqueueinfo, getpid(), worker->tid, number, info) == 0)
+    if (pass_on(number, info, interrupted))
         return;
     if (action.sa_handler == SIG_IGN)
         return;
@@ -139,6 +152,8 @@ void signal_from_kernel(int number, siginfo_t *info, void *context)
     struct thread *self = self_thread;
     int saved_errno = errno;
 
+    if (self)
+        signal_frame_close(context);
     if (!self)
         on_unknown_thread(number, info, context);
     else if (self->depth == 0)
@@ -190,6 +205,7 @@ static bool take_next(struct thread *self, struct delivery *delivery)
 
     enter();
     signals_lock();
+    signal_fetch(self, ~signal_mask(self));
     do {
         found = pending_take_for(self, ~signal_mask(self), &delivery->info);
         if (found)

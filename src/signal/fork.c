@@ -14,9 +14,11 @@ void signal_fork_reset(struct thread *survivor)
     atomic_fetch_and(&survivor->special, ~(uint32_t)SPECIAL_SIGNAL);
     atomic_store(&survivor->claim, CLAIM_NONE);
     signal_table_fork_reset();
+    signal_kept_fork_reset(survivor);
 }
 
 void signal_fork_finish(void)
 {
     signal_threads_fork_finish();
+    signal_kept_fork_finish();
 }

@@ -58,7 +58,7 @@ static void leave_frames(const struct __jmp_buf_tag *env)
         return;
     const uint64_t before = signal_mask(self);
     atomic_store_explicit(&self->sigmask, mask, memory_order_relaxed);
-    if (signal_due(self))
+    if (signal_opens(self, before))
         signal_mask_changed(self, before);
 }
 

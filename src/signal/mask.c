@@ -34,6 +34,7 @@ void signal_mask_changed(struct thread *self, uint64_t before)
 {
     enter();
     signals_lock();
+    signal_fetch(self, before & ~signal_mask(self));
     signal_route_again(self, signal_mask(self) & ~before);
     if (signal_due(self)) {
         atomic_fetch_or(&self->special, SPECIAL_SIGNAL);
@@ -76,7 +77,7 @@ int green_sigmask(int how, const sigset_t *set, sigset_t *old)
             mask_first(after);
         atomic_store_explicit(&self->sigmask, after, memory_order_relaxed);
         compiler_barrier();
-        if (unlikely(signal_due(self) ||
+        if (unlikely(signal_opens(self, before) ||
                      (atomic_load_explicit(&signal_process_set, memory_order_relaxed) & after & ~before)))
             signal_mask_changed(self, before);
     }
@@ -93,7 +94,10 @@ int green_sigpending(sigset_t *set)
         errno = self ? EFAULT : ENOMEM;
         return -1;
     }
-    signal_set(set, (atomic_load(&self->sigpending) | atomic_load(&signal_process_set)) & signal_mask(self));
+    enter();
+    const uint64_t kernel = signal_kernel_has();
+    leave(self);
+    signal_set(set, (atomic_load(&self->sigpending) | atomic_load(&signal_process_set) | kernel) & signal_mask(self));
     return 0;
 }
 
@@ -148,6 +152,8 @@ void signal_thread_begins(struct thread *creator, struct thread *thread)
     kernel_sigmask(SIG_SETMASK, NULL, &kernel);
     sigdelset(&kernel, settings.signal);
     atomic_store(&thread->sigmask, signal_bits(&kernel));
+    if (atomic_load(&signal_kept) & ~signal_bits(&kernel)) /* it has opened them, and says so when it knows itself */
+        atomic_fetch_or(&thread->special, SPECIAL_SIGNAL);
 }
 
 /* Its mask closed, nobody chooses it any more; who did before has set what is read after. */

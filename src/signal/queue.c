@@ -180,5 +180,6 @@ void signal_stats(struct green_stats *stats)
     stats->signals_waited = atomic_load(&signal_counters[SIGNALS_WAITED]);
     stats->signals_coalesced = atomic_load(&signal_counters[SIGNALS_COALESCED]);
     stats->signals_discarded = atomic_load(&signal_counters[SIGNALS_DISCARDED]);
+    stats->signals_returned = atomic_load(&signal_counters[SIGNALS_RETURNED]);
     stats->signals_pending = atomic_load(&pending_now);
 }

@@ -52,7 +52,7 @@ static void kick(const struct worker *worker, int number)
     int saved_errno = errno;
     long error = -1;
 
-    if (number != settings.signal && signal_is_ours(number)) {
+    if (number != settings.signal && signal_is_ours(number) && !(atomic_load(&signal_kept) & signal_bit(number))) {
         signal_fill_info(&info, number, SI_QUEUE);
         info.si_value.sival_ptr = &kick_mark;
         error = syscall(SYS_rt_tgsigqueueinfo, info.si_pid, worker->tid, number, &info);
@@ -219,19 +219,27 @@ static struct thread *choose_for(struct thread *self, uint64_t bit)
     return search(bit);
 }
 
+bool signal_somebody_open(struct thread *self, uint64_t bit)
+{
+    return choose_for(self, bit) != NULL;
+}
+
 /*
  * Make a thread look at what is pending for the process; false: nobody is open.  Two looks, the second one after a
- * barrier: a thread that opens its mask meanwhile either is seen then or sees the signal.
+ * barrier: a thread that opens its mask meanwhile either is seen then or sees the signal.  `older` than what the kernel
+ * has, if it keeps it.
  */
-static bool route(struct thread *self, int number, int *fatal)
+static bool route(struct thread *self, int number, bool older, int *fatal)
 {
     const uint64_t bit = signal_bit(number);
 
     for (bool again = false;;) {
         struct thread *thread = choose_for(self, bit);
         if (!thread) {
-            if (again)
+            if (again) {
+                signal_keep(self, number, older);
                 return false;
+            }
             heavy_barrier();
             again = true;
             continue;
@@ -252,15 +260,12 @@ static bool route(struct thread *self, int number, int *fatal)
 
 static int to_process(struct thread *self, const siginfo_t *info, bool forced, int *fatal)
 {
-    struct thread *waiter;
-
-    while ((waiter = signal_waiter_of(signal_bit(info->si_signo))))
-        if (signal_hand_over(self, waiter, info))
-            return 0;
+    if (signal_hand_to_waiter(self, info))
+        return 0;
     enum queued queued = pending_add(pending_of_process(), info, forced);
     if (queued == COALESCED)
         signal_count(SIGNALS_COALESCED);
-    if (queued == QUEUED && !route(self, info->si_signo, fatal))
+    if (queued == QUEUED && !route(self, info->si_signo, forced, fatal))
         signal_count(SIGNALS_HELD);
     return queued == QUEUE_FULL ? EAGAIN : 0;
 }
@@ -282,7 +287,20 @@ void signal_route_again(struct thread *self, uint64_t closed)
     int fatal = 0; /* it would have been done when the signal came, to whom was open then */
 
     for (; set; set &= set - 1)
-        route(self, signal_lowest(set), &fatal);
+        route(self, signal_lowest(set), true, &fatal);
+}
+
+/* Under one lock, so who opens finds it in the kernel, or here, and never on its way. */
+void signal_route_watched(struct thread *self)
+{
+    siginfo_t info;
+    int fatal = 0;
+
+    signals_lock();
+    while (!fatal && signal_take_from_kernel(self, signal_watched(), &info))
+        to_process(self, &info, true, &fatal);
+    signals_unlock();
+    end_if(fatal);
 }
 
 /* The thread must not end or be reused meanwhile, or its id is checked under the lock. */

@@ -13,9 +13,9 @@
  * What is pending for the process stays so until a thread takes it: choosing a thread only makes that one look.  One
  * that closes its mask, or ends, before it has looked has the rest chosen again.
  *
- * Kernel masks stay open even when every thread masks a signal: it is pending here then.  Closing them was rejected:
- * the frames of preempted threads carry a worker's mask to other workers, so a closed mask neither stays nor goes when
- * it should, and the kernel would only offer the signal to the next worker.
+ * Kernel masks stay open even when every thread masks a signal: it is pending here then, and who opens handles it before
+ * the mask's change returns.  But what a program reads from a signalfd must be the kernel's: signalfd.c, where it also
+ * stands why all others are not.
  */
 #ifndef SIGNAL_INTERNAL_H
 #define SIGNAL_INTERNAL_H
@@ -126,9 +126,40 @@ void signal_mask_first(uint64_t set);
 
 void signal_table_fork_reset(void);
 
+/*
+ * signalfd.c: numbers that the kernel keeps while nobody is open, for who reads them from a descriptor.  Under the lock
+ * but where it says otherwise.
+ */
+extern _Atomic uint64_t signal_kept; /* only grows */
+/* Of these, somebody may be open to them. */
+uint64_t signal_watched(void);
+void signal_watch(uint64_t bits);
+/* `self` has opened them: what the kernel has is pending for the process now. */
+void signal_fetch(struct thread *self, uint64_t opened);
+/* The first of the lowest number that the kernel has of those that are kept and wanted. */
+bool signal_take_from_kernel(struct thread *self, uint64_t wanted, siginfo_t *info);
+/* Nobody is open: of a kept number all that is pending for the process goes to the kernel. */
+void signal_keep(struct thread *self, int number, bool older);
+bool signal_queue_to_process(const siginfo_t *info);
+/* What the kernel has of the kept numbers.  Without the lock, at depth > 0. */
+uint64_t signal_kernel_has(void);
+void signal_kept_fork_reset(const struct thread *survivor);
+void signal_kept_fork_finish(void);
+
+/* A mask that was `before` opens what is pending, or may be. */
+static inline bool signal_opens(struct thread *thread, uint64_t before)
+{
+    return signal_due(thread) ||
+           (atomic_load_explicit(&signal_kept, memory_order_relaxed) & before & ~signal_mask(thread));
+}
+
 /* route.c: to whom. */
 int signal_to_thread(struct thread *self, struct thread *thread, green_t id, const siginfo_t *info, bool forced);
 int signal_to_process(struct thread *self, const siginfo_t *info, bool forced);
+/* The receiver's: take what the kernel has of the watched numbers. */
+void signal_route_watched(struct thread *self);
+/* Under the lock. */
+bool signal_somebody_open(struct thread *self, uint64_t bit);
 /* Under the lock: those pending for the process that `self` has closed to go to others. */
 void signal_route_again(struct thread *self, uint64_t closed);
 /* Make a claimed thread run, from wherever a signal is routed. */
@@ -150,6 +181,7 @@ void signal_call_handler(struct thread *self, const struct sigaction *action, si
 
 /* wait.c; under the lock. */
 bool signal_hand_over(struct thread *self, struct thread *waiter, const siginfo_t *info);
+bool signal_hand_to_waiter(struct thread *self, const siginfo_t *info);
 struct thread *signal_waiter_of(uint64_t bit);
 struct thread *signal_suspended_open(uint64_t bit);
 void signal_waiters_fork_reset(void);
@@ -161,12 +193,14 @@ int signal_threads_start(void);
 bool signal_threads_post(struct thread *self, const siginfo_t *info, const struct sigaction *action);
 void signal_threads_fork_reset(void);
 void signal_threads_fork_finish(void);
+/* At depth 0: threads of the library's own, which block every signal and do not keep the process alive. */
+int signal_services_start(const char *name, int scope, void *(*routine)(void *), int count);
 
 /* sync.c: the kernel's handler for faults. */
 void signal_fault(int number, siginfo_t *info, void *context);
 
 enum counter { SIGNALS_HERE, SIGNALS_WOKEN, SIGNALS_DIRECTED, SIGNALS_HELD, SIGNALS_HANDLED, SIGNALS_WAITED,
-               SIGNALS_COALESCED, SIGNALS_DISCARDED, SIGNAL_COUNTERS };
+               SIGNALS_COALESCED, SIGNALS_DISCARDED, SIGNALS_RETURNED, SIGNAL_COUNTERS };
 extern _Atomic uint64_t signal_counters[SIGNAL_COUNTERS];
 
 static inline void signal_count(enum counter counter)

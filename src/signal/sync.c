@@ -72,7 +72,7 @@ static void handle(struct thread *self, siginfo_t *info, ucontext_t *context)
     memcpy(&after, &context->uc_sigmask, sizeof after);
     memcpy(&context->uc_sigmask, &kernel_mask, sizeof kernel_mask);
     atomic_store_explicit(&self->sigmask, after & ~SIGNALS_UNBLOCKABLE, memory_order_relaxed);
-    if (signal_due(self))
+    if (signal_opens(self, ~UINT64_C(0)))
         signal_mask_changed(self, ~UINT64_C(0));
 }
 

@@ -99,10 +99,10 @@ static void *serve(void *arg)
     return arg;
 }
 
-static int start_one(const green_attr_t *attr)
+static int start_one(const green_attr_t *attr, void *(*routine)(void *))
 {
     green_t thread;
-    int error = green_create(&thread, attr, serve, NULL);
+    int error = green_create(&thread, attr, routine, NULL);
 
     if (!error)
         thread_is_service();
@@ -110,18 +110,20 @@ static int start_one(const green_attr_t *attr)
 }
 
 /* With every signal blocked, which the new threads inherit. */
-static int start_all(struct thread *self)
+int signal_services_start(const char *name, int scope, void *(*routine)(void *), int count)
 {
+    struct thread *self = self_thread;
     const uint64_t mask = signal_mask(self);
     green_attr_t attr;
     int error = 0;
 
     green_attr_init(&attr);
     green_attr_setdetachstate(&attr, GREEN_CREATE_DETACHED);
-    green_attr_setname_np(&attr, "signal handler");
+    green_attr_setscope(&attr, scope);
+    green_attr_setname_np(&attr, name);
     atomic_store(&self->sigmask, ~SIGNALS_UNBLOCKABLE);
-    for (int i = 0; i < THREADS && !error; i++)
-        error = start_one(&attr);
+    for (int i = 0; i < count && !error; i++)
+        error = start_one(&attr, routine);
     atomic_store(&self->sigmask, mask);
     signal_mask_changed(self, ~UINT64_C(0));
     return error;
@@ -138,7 +140,7 @@ int signal_threads_start(void)
     leave(self);
     if (!first_time)
         return 0;
-    int error = start_all(self);
+    int error = signal_services_start("signal handler", GREEN_SCOPE_PROCESS, serve, THREADS);
     running = !error;
     if (error)
         wanted = false;

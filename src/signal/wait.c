@@ -65,8 +65,19 @@ bool signal_hand_over(struct thread *self, struct thread *waiter, const siginfo_
     return true;
 }
 
+bool signal_hand_to_waiter(struct thread *self, const siginfo_t *info)
+{
+    struct thread *waiter;
+
+    while ((waiter = signal_waiter_of(signal_bit(info->si_signo))))
+        if (signal_hand_over(self, waiter, info))
+            return true;
+    return false;
+}
+
 static int wait_parked(struct thread *self, uint64_t set, siginfo_t *info, uint64_t deadline)
 {
+    signal_watch(set);
     self->sigwaits = set;
     self->siginfo = info;
     list_append(&waiters, self);
@@ -80,11 +91,20 @@ static int wait_parked(struct thread *self, uint64_t set, siginfo_t *info, uint6
     return wake == WAKE_SIGNAL ? EINTR : EAGAIN;
 }
 
+/* Pending here or in the kernel, the lowest number first. */
+static bool take_pending(struct thread *self, uint64_t set, siginfo_t *info)
+{
+    const uint64_t here = set & (atomic_load(&self->sigpending) | atomic_load(&signal_process_set));
+    const uint64_t lower = here ? signal_bit(signal_lowest(here)) - 1 : ~UINT64_C(0);
+
+    return signal_take_from_kernel(self, set & lower, info) || pending_take_for(self, set, info);
+}
+
 /* Once: 0, EAGAIN when the time is up, EINTR for a signal outside the set that has not been handled yet. */
 static int wait_once(struct thread *self, uint64_t set, siginfo_t *info, uint64_t deadline)
 {
     signals_lock();
-    if (pending_take_for(self, set, info)) {
+    if (take_pending(self, set, info)) {
         signal_count(SIGNALS_WAITED);
         signals_unlock();
         return 0;
@@ -167,6 +187,7 @@ int green_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timesp
 static enum handled suspend_once(struct thread *self)
 {
     signals_lock();
+    signal_fetch(self, ~signal_mask(self));
     if (signal_due(self)) {
         signals_unlock();
     } else {
