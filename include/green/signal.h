@@ -10,7 +10,7 @@
  * for faults is only when green_sigaction() sets it.  What is sent by kill(), by alarm(), by timers or by other processes finds a thread
  * that does not block it: one that waits for it (green_sigwait) first, then one in green_sigsuspend, then the one that
  * runs where it arrives, then one that is ready or parked, then one that runs elsewhere.  When all block it, it stays
- * pending for the process.
+ * pending for the process, and a signalfd() may read it.
  *
  * Handlers run on the thread's own stack, or on its alternate one, and may be preempted.  They may call what is marked
  * so.  A parked thread is woken for its handler: green_sem_wait and its kin then fail with EINTR, unless the action
@@ -19,8 +19,13 @@
  *
  * What differs from POSIX threads.  A kernel thread that a green thread makes by pthread_create() does not inherit the
  * mask.  SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP and SIGSYS are blocked against green_kill and its
- * kin only.  An executed program inherits the mask, but nothing that is pending.  Real-time signals that come from the
- * kernel while several workers run may change places; those sent by green_sigqueue() do not.
+ * kin only.  Real-time signals that come from the kernel while several workers run may change places; those sent by
+ * green_sigqueue() do not, unless their number was given to signalfd().
+ *
+ * signalfd() is libc's.  From its first call for a number on, the library's kernel threads block that number, and a
+ * kernel thread of its own takes it for green threads that are open.  The tick's signal, what green_kill() and its kin
+ * send to one thread, and what the system call without libc's name asks for, it does not read; nor anything under
+ * Valgrind.  Blocked system calls are not ended by such a number (EINTR), whatever its action says.
  *
  * Conventions as in <green.h>.
  */

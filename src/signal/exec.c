@@ -1,18 +1,24 @@
 /*
- * Handing the caller's mask, and an ignored tick's signal, to the program that is executed.
+ * Handing the caller's mask, what is pending, and an ignored tick's signal to the program that is executed.
  *
- * The kernel passes its own mask and dispositions on; of these the mask is open here whatever the thread blocks, and
- * the tick's signal has a handler even when the program ignores it.  So both are set just before, and set back when
- * exec fails.  Nothing in memory changes: the caller may be the child of a vfork().
+ * The kernel passes its own mask, dispositions and pending signals on; of these the mask is open here whatever the
+ * thread blocks, what it blocks is pending in the library, and the tick's signal has a handler even when the program
+ * ignores it.  So just before, the kernel thread blocks what its thread blocks, what is pending for that and for the
+ * process is sent again, to the kernel thread and to the process, and all is taken back when exec fails.  The caller
+ * stays inside the library meanwhile, so it cannot change its kernel thread.
+ *
+ * The child of a vfork() changes nothing in memory, which is its parent's, and nothing is pending for it.
  */
 #include <errno.h>
 #include <pthread.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/kernel_signal.h"
+#include "core/tick.h"
 #include "mem/interpose.h"
 #include "signal/signal.h"
 
@@ -20,21 +26,100 @@ enum { ARGUMENTS_MAX = 4096 };
 
 struct handed {
     bool changed;
+    bool inside; /* of the library: not the child of a vfork() */
     bool ignored;
     sigset_t mask;
     struct sigaction tick;
+    uint16_t directed[SIGNALS + 1]; /* sent to the kernel thread */
 };
+
+static bool send_here(const siginfo_t *info)
+{
+    return syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), info->si_signo, info) == 0;
+}
+
+/* What is beyond the kernel's limit is lost with the program, or stays if exec fails. */
+static void hand_pending(struct thread *self, struct handed *handed)
+{
+    const uint64_t mask = signal_mask(self);
+    siginfo_t info;
+
+    signals_lock();
+    while (pending_take(pending_of(self), mask, &info)) {
+        if (!send_here(&info)) {
+            pending_add(pending_of(self), &info, true);
+            break;
+        }
+        handed->directed[info.si_signo]++;
+    }
+    while (pending_take(pending_of_process(), mask, &info)) {
+        if (!signal_queue_to_process(&info)) {
+            pending_add(pending_of_process(), &info, true);
+            break;
+        }
+    }
+    signals_unlock();
+}
+
+/* The kernel looks at what is for the kernel thread alone first.  A tick may have been there before one of its number. */
+static void take_back_directed(struct thread *self, int number, unsigned count)
+{
+    siginfo_t info;
+
+    for (; count > 0 && signal_take_from_kernel(self, signal_bit(number), &info); count--) {
+        if (tick_is_ours(&info)) {
+            self->worker->tick_pending = true;
+            signal_fill_info(&info, number, SI_TKILL);
+        }
+        signal_to_thread(self, self, 0, &info, true);
+    }
+}
+
+/* The rest was for the process, or has come meanwhile; but what the kernel keeps may stay there. */
+static void take_back_pending(struct thread *self, const struct handed *handed)
+{
+    siginfo_t info;
+
+    for (int number = 1; number <= SIGNALS; number++)
+        take_back_directed(self, number, handed->directed[number]);
+    while (signal_take_from_kernel(self, signal_mask(self) & ~atomic_load(&signal_kept), &info)) {
+        if (tick_is_ours(&info))
+            self->worker->tick_pending = true;
+        else
+            signal_to_process(self, &info, true);
+    }
+}
 
 static void hand_mask(struct handed *handed)
 {
-    const struct thread *self = self_thread;
+    struct thread *self = self_thread;
     sigset_t mask;
 
     handed->changed = self != NULL;
     if (!self)
         return;
+    handed->inside = self->worker->tid == gettid();
+    if (handed->inside) {
+        enter();
+        hold_processor(self);
+    }
     signal_set(&mask, signal_mask(self));
     kernel_sigmask(SIG_SETMASK, &mask, &handed->mask);
+    if (!handed->inside)
+        return;
+    signal_route_held(self->worker);
+    hand_pending(self, handed);
+}
+
+static void take_back_mask(const struct handed *handed)
+{
+    struct thread *self = self_thread;
+
+    if (handed->inside)
+        take_back_pending(self, handed);
+    kernel_sigmask(SIG_SETMASK, &handed->mask, NULL);
+    if (handed->inside)
+        leave(self);
 }
 
 static void hand_over(struct handed *handed)
@@ -52,17 +137,18 @@ static int take_back(const struct handed *handed, int result)
     if (handed->ignored)
         signal_kernel_action(settings.signal, &handed->tick, NULL);
     if (handed->changed)
-        kernel_sigmask(SIG_SETMASK, &handed->mask, NULL);
+        take_back_mask(handed);
     errno = saved_errno;
     return result;
 }
 
 GREEN_API int execve(const char *path, char *const argv[], char *const envp[])
 {
+    __typeof__(&execve) real = REAL(execve); /* at depth 0 */
     struct handed handed = {0};
 
     hand_over(&handed);
-    return take_back(&handed, REAL(execve)(path, argv, envp));
+    return take_back(&handed, real(path, argv, envp));
 }
 
 GREEN_API int execv(const char *path, char *const argv[])
@@ -72,10 +158,11 @@ GREEN_API int execv(const char *path, char *const argv[])
 
 GREEN_API int execvpe(const char *file, char *const argv[], char *const envp[])
 {
+    __typeof__(&execvpe) real = REAL(execvpe); /* at depth 0 */
     struct handed handed = {0};
 
     hand_over(&handed);
-    return take_back(&handed, REAL(execvpe)(file, argv, envp));
+    return take_back(&handed, real(file, argv, envp));
 }
 
 GREEN_API int execvp(const char *file, char *const argv[])
@@ -85,10 +172,11 @@ GREEN_API int execvp(const char *file, char *const argv[])
 
 GREEN_API int fexecve(int fd, char *const argv[], char *const envp[])
 {
+    __typeof__(&fexecve) real = REAL(fexecve); /* at depth 0 */
     struct handed handed = {0};
 
     hand_over(&handed);
-    return take_back(&handed, REAL(fexecve)(fd, argv, envp));
+    return take_back(&handed, real(fd, argv, envp));
 }
 
 /* The arguments of a call with `...`, as an array; what comes after the NULL is left in `list`. */
@@ -142,21 +230,41 @@ GREEN_API int execle(const char *path, const char *argument, ...)
     return error ? error : execve(path, argv, envp);
 }
 
-/* The child starts with the kernel's mask of its parent, unless its attributes say otherwise. */
+/*
+ * The child starts with the kernel's mask of its parent, unless its attributes say otherwise: they say what the thread
+ * blocks.
+ */
+static int spawn(int (*real)(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *,
+                             char *const *, char *const *),
+                 pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
+                 const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
+{
+    const struct thread *self = self_thread;
+    posix_spawnattr_t with_mask; /* a plain structure: what it points to stays the caller's */
+    sigset_t mask;
+    short flags = 0;
+
+    if (attr)
+        with_mask = *attr;
+    else
+        posix_spawnattr_init(&with_mask);
+    posix_spawnattr_getflags(&with_mask, &flags);
+    if (!self || flags & POSIX_SPAWN_SETSIGMASK)
+        return real(pid, path, actions, attr, argv, envp);
+    signal_set(&mask, signal_mask(self));
+    posix_spawnattr_setsigmask(&with_mask, &mask);
+    posix_spawnattr_setflags(&with_mask, (short)(flags | POSIX_SPAWN_SETSIGMASK));
+    return real(pid, path, actions, &with_mask, argv, envp);
+}
+
 GREEN_API int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
                           const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
 {
-    struct handed handed = {0};
-
-    hand_mask(&handed);
-    return take_back(&handed, REAL(posix_spawn)(pid, path, actions, attr, argv, envp));
+    return spawn(REAL(posix_spawn), pid, path, actions, attr, argv, envp);
 }
 
 GREEN_API int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
                            const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
 {
-    struct handed handed = {0};
-
-    hand_mask(&handed);
-    return take_back(&handed, REAL(posix_spawnp)(pid, file, actions, attr, argv, envp));
+    return spawn(REAL(posix_spawnp), pid, file, actions, attr, argv, envp);
 }

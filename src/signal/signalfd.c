@@ -97,14 +97,13 @@ static void close_here(void)
 
 bool signal_take_from_kernel(struct thread *self, uint64_t wanted, siginfo_t *info)
 {
-    const uint64_t bits = wanted & atomic_load_explicit(&signal_kept, memory_order_relaxed);
     const struct timespec now = {0, 0};
     int saved_errno = errno;
     bool again;
     long number;
 
     do {
-        number = bits ? syscall(SYS_rt_sigtimedwait, &bits, info, &now, sizeof bits) : 0;
+        number = wanted ? syscall(SYS_rt_sigtimedwait, &wanted, info, &now, sizeof wanted) : 0;
         again = number < 0 && errno == EINTR;
         if (number > 0 && signal_is_kick(info)) { /* sent before the number was kept */
             self->worker->tick_pending = true;
@@ -123,7 +122,7 @@ void signal_fetch(struct thread *self, uint64_t opened)
     if (likely(!bits))
         return;
     signal_watch(bits);
-    while (signal_take_from_kernel(self, opened, &info))
+    while (signal_take_from_kernel(self, bits, &info))
         if (!signal_hand_to_waiter(self, &info) && pending_add(pending_of_process(), &info, true) == COALESCED)
             signal_count(SIGNALS_COALESCED);
 }

@@ -97,7 +97,7 @@ static bool take_pending(struct thread *self, uint64_t set, siginfo_t *info)
     const uint64_t here = set & (atomic_load(&self->sigpending) | atomic_load(&signal_process_set));
     const uint64_t lower = here ? signal_bit(signal_lowest(here)) - 1 : ~UINT64_C(0);
 
-    return signal_take_from_kernel(self, set & lower, info) || pending_take_for(self, set, info);
+    return signal_take_from_kernel(self, set & lower & atomic_load(&signal_kept), info) || pending_take_for(self, set, info);
 }
 
 /* Once: 0, EAGAIN when the time is up, EINTR for a signal outside the set that has not been handled yet. */
