@@ -4,8 +4,11 @@
  * The kernel passes its own mask, dispositions and pending signals on; of these the mask is open here whatever the
  * thread blocks, what it blocks is pending in the library, and the tick's signal has a handler even when the program
  * ignores it.  So just before, the kernel thread blocks what its thread blocks, what is pending for that and for the
- * process is sent again, to the kernel thread and to the process, and all is taken back when exec fails.  The caller
- * stays inside the library meanwhile, so it cannot change its kernel thread.
+ * process is sent again, and all is taken back when exec fails.  The caller stays inside the library meanwhile, so it
+ * cannot change its kernel thread.
+ *
+ * All is sent to the caller's kernel thread, which is the new program's only one.  To the process was tried: the kernel
+ * gives it to a worker that is open, and that dies with the signal in its hands.
  *
  * The child of a vfork() changes nothing in memory, which is its parent's, and nothing is pending for it.
  */
@@ -30,7 +33,8 @@ struct handed {
     bool ignored;
     sigset_t mask;
     struct sigaction tick;
-    uint16_t directed[SIGNALS + 1]; /* sent to the kernel thread */
+    unsigned thread_s[SIGNALS + 1]; /* how many were sent that were pending for the thread, */
+    unsigned process_s[SIGNALS + 1]; /* and after them, for the process */
 };
 
 static bool send_here(const siginfo_t *info)
@@ -39,49 +43,60 @@ static bool send_here(const siginfo_t *info)
 }
 
 /* What is beyond the kernel's limit is lost with the program, or stays if exec fails. */
-static void hand_pending(struct thread *self, struct handed *handed)
+static uint64_t send_all(struct pending from, uint64_t which, unsigned *count)
 {
-    const uint64_t mask = signal_mask(self);
+    uint64_t sent = 0;
     siginfo_t info;
 
-    signals_lock();
-    while (pending_take(pending_of(self), mask, &info)) {
+    while (pending_take(from, which, &info)) {
         if (!send_here(&info)) {
-            pending_add(pending_of(self), &info, true);
+            pending_add(from, &info, true);
             break;
         }
-        handed->directed[info.si_signo]++;
+        count[info.si_signo]++;
+        sent |= signal_bit(info.si_signo);
     }
-    while (pending_take(pending_of_process(), mask, &info)) {
-        if (!signal_queue_to_process(&info)) {
-            pending_add(pending_of_process(), &info, true);
-            break;
-        }
-    }
+    return sent;
+}
+
+/* Of two standard ones of a number the kernel would drop the second. */
+static void hand_pending(struct thread *self, struct handed *handed)
+{
+    const uint64_t real_time = ~(signal_bit(SIGRTMIN) - 1);
+
+    signals_lock();
+    const uint64_t sent = send_all(pending_of(self), signal_mask(self), handed->thread_s);
+    send_all(pending_of_process(), signal_mask(self) & (real_time | ~sent), handed->process_s);
     signals_unlock();
 }
 
-/* The kernel looks at what is for the kernel thread alone first.  A tick may have been there before one of its number. */
-static void take_back_directed(struct thread *self, int number, unsigned count)
+/* A tick that was there before has kept the kernel from queueing one of its number. */
+static bool take_one(struct thread *self, int number, siginfo_t *info)
 {
-    siginfo_t info;
-
-    for (; count > 0 && signal_take_from_kernel(self, signal_bit(number), &info); count--) {
-        if (tick_is_ours(&info)) {
-            self->worker->tick_pending = true;
-            signal_fill_info(&info, number, SI_TKILL);
-        }
-        signal_to_thread(self, self, 0, &info, true);
+    if (!signal_take_from_kernel(self, signal_bit(number), info))
+        return false;
+    if (tick_is_ours(info)) {
+        self->worker->tick_pending = true;
+        signal_fill_info(info, number, SI_USER);
     }
+    return true;
 }
 
-/* The rest was for the process, or has come meanwhile; but what the kernel keeps may stay there. */
-static void take_back_pending(struct thread *self, const struct handed *handed)
+/* As they were sent; then what has come meanwhile.  But what the kernel keeps may stay there. */
+static void take_back_pending(struct thread *self, struct handed *handed)
 {
     siginfo_t info;
 
-    for (int number = 1; number <= SIGNALS; number++)
-        take_back_directed(self, number, handed->directed[number]);
+    for (int number = 1; number <= SIGNALS; number++) {
+        while (handed->thread_s[number] > 0 && take_one(self, number, &info)) {
+            handed->thread_s[number]--;
+            signal_to_thread(self, self, 0, &info, true);
+        }
+        while (handed->process_s[number] > 0 && take_one(self, number, &info)) {
+            handed->process_s[number]--;
+            signal_to_process(self, &info, true);
+        }
+    }
     while (signal_take_from_kernel(self, signal_mask(self) & ~atomic_load(&signal_kept), &info)) {
         if (tick_is_ours(&info))
             self->worker->tick_pending = true;
@@ -111,7 +126,7 @@ static void hand_mask(struct handed *handed)
     hand_pending(self, handed);
 }
 
-static void take_back_mask(const struct handed *handed)
+static void take_back_mask(struct handed *handed)
 {
     struct thread *self = self_thread;
 
@@ -130,7 +145,7 @@ static void hand_over(struct handed *handed)
         signal_kernel_action(settings.signal, &(struct sigaction){.sa_handler = SIG_IGN}, &handed->tick);
 }
 
-static int take_back(const struct handed *handed, int result)
+static int take_back(struct handed *handed, int result)
 {
     int saved_errno = errno;
 

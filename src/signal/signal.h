@@ -140,7 +140,6 @@ void signal_fetch(struct thread *self, uint64_t opened);
 bool signal_take_from_kernel(struct thread *self, uint64_t wanted, siginfo_t *info);
 /* Nobody is open: of a kept number all that is pending for the process goes to the kernel. */
 void signal_keep(struct thread *self, int number, bool older);
-/* By the kernel; for exec, too. */
 bool signal_queue_to_process(const siginfo_t *info);
 /* What the kernel has of the kept numbers.  Without the lock, at depth > 0. */
 uint64_t signal_kernel_has(void);
