@@ -39,6 +39,7 @@
 #include "core/policy.h"
 #include "core/runq.h"
 #include "core/sched.h"
+#include "core/signals.h"
 #include "core/switch.h"
 #include "core/tick.h"
 
@@ -323,8 +324,9 @@ void hold_regain(struct thread *self)
     if (on_worker_altstack(worker, (uintptr_t)__builtin_frame_address(0))) {
         wait_for_idle(self);
     } else if (!regain(self)) {
-        self->worker->tick_blocked = true; /* in a handler of the program's it may be, and whatever else it blocks */
+        const uint64_t mask = preempt_mask_leave(self);
         switch_to(self, &self->worker->own, after_revoked, NULL);
+        preempt_mask_arrive(self, mask);
     } else if (activation_pending()) {
         worker->tick_pending = true; /* whose judgement tells them */
     }

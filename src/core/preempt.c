@@ -160,17 +160,56 @@ static void on_tick(int signal, siginfo_t *info, void *ucontext)
     errno = saved_errno;
 }
 
+static uint64_t first_word(const sigset_t *set)
+{
+    uint64_t bits; /* all that the kernel has */
+
+    memcpy(&bits, set, sizeof bits);
+    return bits;
+}
+
 void tick_unblock(struct worker *worker)
 {
     const bool foreign = self_thread->kind == THREAD_FOREIGN; /* whose mask is its own */
     sigset_t mask = foreign ? worker->mask_before : open_mask;
-    uint64_t bits; /* the first word is all that the kernel has */
+    const uint64_t bits = first_word(&mask) | atomic_load_explicit(&signal_kept, memory_order_relaxed);
 
-    memcpy(&bits, &mask, sizeof bits);
-    bits |= atomic_load_explicit(&signal_kept, memory_order_relaxed);
     memcpy(&mask, &bits, sizeof bits);
     worker->tick_blocked = false;
     kernel_sigmask(SIG_SETMASK, &mask, NULL);
+}
+
+/*
+ * The signal of a handler that the library does not know is handled by the kernel, which blocks what the action says.
+ * When such a handler calls the library and is preempted there, that goes with its thread, as a frame would take it,
+ * and does not stay for who runs here next.
+ */
+uint64_t preempt_mask_leave(struct thread *self)
+{
+    struct worker *worker = self->worker;
+    sigset_t now;
+
+    if (worker->tick_blocked || self->kind != THREAD_MULTIPLEXED)
+        return 0;
+    pthread_sigmask(SIG_SETMASK, NULL, &now);
+    const uint64_t more = first_word(&now) & ~first_word(&open_mask) & ~atomic_load(&signal_kept);
+    worker->tick_blocked = more != 0;
+    return more;
+}
+
+void preempt_mask_arrive(struct thread *self, uint64_t mask)
+{
+    sigset_t set;
+
+    if (likely(!mask))
+        return;
+    if (signal_held(self->worker))
+        signal_route_held(self->worker); /* before there are more than it can hold */
+    if (self->worker->tick_blocked)
+        tick_unblock(self->worker);
+    sigemptyset(&set);
+    memcpy(&set, &mask, sizeof mask);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
 const sigset_t *preempt_open_mask(void)

@@ -75,6 +75,13 @@ void signal_fork_reset(struct thread *survivor);
 /* The rest of it, at depth 0. */
 void signal_fork_finish(void);
 
+/*
+ * Around a switch outside of a handler of ours: what the kernel blocks here beyond what it does between threads, and
+ * to have that blocked where the thread goes on.
+ */
+uint64_t preempt_mask_leave(struct thread *self);
+void preempt_mask_arrive(struct thread *self, uint64_t mask);
+
 /* The bottom of preempt.c's handler, for handlers other than the tick's; at depth 0, kernel signals blocked. */
 void preempt_handler_end(struct thread *self, ucontext_t *interrupted);
 /* What the kernel thread of a worker blocks between threads. */

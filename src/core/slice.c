@@ -21,6 +21,7 @@
 #include "core/policy.h"
 #include "core/runq.h"
 #include "core/sched.h"
+#include "core/signals.h"
 #include "core/switch.h"
 #include "core/tick.h"
 
@@ -440,6 +441,15 @@ static struct thread *by_way_of_own(struct worker *worker, struct thread *next)
     return &worker->own;
 }
 
+/* At a safe point within a handler that the kernel calls, perhaps. */
+static void switch_in_any_handler(struct thread *self, struct thread *next, after_fn *after)
+{
+    const uint64_t mask = preempt_mask_leave(self);
+
+    switch_to(self, next, after, NULL);
+    preempt_mask_arrive(self, mask);
+}
+
 void slice_judge(struct thread *self)
 {
     struct worker *worker = self->worker;
@@ -465,13 +475,13 @@ void slice_judge(struct thread *self)
         if (waits) /* here, while other processors may be idle */
             wake_for(proc);
         if (activation_pending())
-            switch_to(self, &worker->own, after_detour, NULL);
+            switch_in_any_handler(self, &worker->own, after_detour);
         return;
     }
     count_up(&proc->count.preemptions);
     activation_event(GREEN_ACTIVATION_PREEMPTED, self, (int)proc->index);
     if (!slice_over)
         count_up(&proc->count.wakeup_preemptions);
-    switch_to(self, by_way_of_own(worker, next),
-              policy_on ? policy_after : slice_over ? after_slice : after_displaced, NULL);
+    switch_in_any_handler(self, by_way_of_own(worker, next),
+                          policy_on ? policy_after : slice_over ? after_slice : after_displaced);
 }

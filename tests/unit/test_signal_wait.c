@@ -350,6 +350,101 @@ ON_BOTH(signal_wait, blocking_call_fails_with_eintr)
 }
 #endif
 
+/*
+ * A handler that the kernel calls, as the library does not know its signal: what it blocks is blocked wherever it goes,
+ * and nowhere else.
+ */
+static green_sem_t posted;
+static atomic_int sleeper, held_on;
+
+static bool kernel_blocks(int number)
+{
+    sigset_t mask;
+    must(pthread_sigmask(SIG_BLOCK, NULL, &mask) == 0);
+    return sigismember(&mask, number);
+}
+
+static void handle_in_the_kernel(void (*handler)(int))
+{
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART, .sa_mask = set_of(SIGUSR1)};
+    must(green_sem_init(&posted, 0, 0) == 0);
+    must(sigaction(SIGUSR2, &action, NULL) == 0);
+}
+
+static void posts(int number)
+{
+    must(green_sem_post(&posted) == 0);
+    must(kernel_blocks(number) && kernel_blocks(SIGUSR1) && !kernel_blocks(SIGALRM));
+    atomic_store(&held_on, gettid());
+}
+
+static void *reads_with_tid(void *arg)
+{
+    char byte;
+    atomic_store(&sleeper, gettid());
+    must(read(ends[0], &byte, 1) == 1);
+    must(!kernel_blocks(SIGUSR2) && !kernel_blocks(SIGUSR1));
+    return arg;
+}
+
+/* Its processor is gone when it posts. */
+ON_BOTH(signal_wait, handler_of_the_kernel_s_without_a_processor)
+{
+    must(pipe(ends) == 0);
+    handle_in_the_kernel(posts);
+    start_hogs(3);
+    uint64_t before = stats_now().retakes;
+    green_t thread = spawn(reads_with_tid, NULL);
+    wait_for(atomic_load(&sleeper) != 0);
+    if (strcmp(green_monitor_source(), "off") != 0)
+        wait_for(stats_now().retakes > before);
+    must(tgkill(getpid(), atomic_load(&sleeper), SIGUSR2) == 0);
+    must(green_sem_wait(&posted) == 0);
+    wait_for(atomic_load(&held_on) != 0);
+    must(write(ends[1], "x", 1) == 1);
+    join_result(thread);
+    stop_hogs();
+}
+
+/* It is preempted as it leaves the library, now and then, and others run where it was. */
+static atomic_bool handler_over;
+
+static void asks_and_asks(int number)
+{
+    const uint64_t target = stats_now().preemptions + STORM_PREEMPTIONS;
+    while (stats_now().preemptions < target) {
+        for (int i = 0; i < 200; i++)
+            must(green_kill(green_self(), 0) == 0);
+        must(kernel_blocks(number) && kernel_blocks(SIGUSR1) && !kernel_blocks(SIGALRM));
+    }
+    atomic_store(&handler_over, true);
+}
+
+static void *looks_at_its_mask(void *arg)
+{
+    while (!atomic_load(&handler_over))
+        must(!kernel_blocks(SIGUSR1) && !kernel_blocks(SIGUSR2));
+    return arg;
+}
+
+static void *raises(void *arg)
+{
+    must(tgkill(getpid(), gettid(), SIGUSR2) == 0);
+    must(atomic_load(&handler_over) && !kernel_blocks(SIGUSR2) && !kernel_blocks(SIGUSR1));
+    return arg;
+}
+
+ON_BOTH(signal_wait, handler_of_the_kernel_s_is_preempted)
+{
+    green_t threads[3];
+    handle_in_the_kernel(asks_and_asks);
+    for (int i = 0; i < 3; i++)
+        threads[i] = spawn(looks_at_its_mask, NULL);
+    join_result(spawn(raises, NULL));
+    for (int i = 0; i < 3; i++)
+        join_result(threads[i]);
+}
+
 ON_BOTH(signal_wait, blocking_call_is_restarted)
 {
     blocked_in_the_kernel(SA_RESTART, 1);
