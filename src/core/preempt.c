@@ -180,8 +180,8 @@ void tick_unblock(struct worker *worker)
 }
 
 /*
- * The signal of a handler that the library does not know is handled by the kernel, which blocks what the action says.
- * When such a handler calls the library and is preempted there, that goes with its thread, as a frame would take it,
+ * A handler that the library does not know, of a fault by libc's sigaction(), is called by the kernel, which blocks what
+ * the action says.  When it calls the library and is preempted there, that goes with its thread, as a frame would take it,
  * and does not stay for who runs here next.
  */
 uint64_t preempt_mask_leave(struct thread *self)
@@ -191,7 +191,7 @@ uint64_t preempt_mask_leave(struct thread *self)
 
     if (worker->tick_blocked || self->kind != THREAD_MULTIPLEXED)
         return 0;
-    pthread_sigmask(SIG_SETMASK, NULL, &now);
+    kernel_sigmask(SIG_SETMASK, NULL, &now);
     const uint64_t more = first_word(&now) & ~first_word(&open_mask) & ~atomic_load(&signal_kept);
     worker->tick_blocked = more != 0;
     return more;
@@ -209,7 +209,7 @@ void preempt_mask_arrive(struct thread *self, uint64_t mask)
         tick_unblock(self->worker);
     sigemptyset(&set);
     memcpy(&set, &mask, sizeof mask);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    kernel_sigmask(SIG_BLOCK, &set, NULL);
 }
 
 const sigset_t *preempt_open_mask(void)

@@ -5,6 +5,7 @@
 #include "signals.h"
 
 #include <pthread.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -351,24 +352,24 @@ ON_BOTH(signal_wait, blocking_call_fails_with_eintr)
 #endif
 
 /*
- * A handler that the kernel calls, as the library does not know its signal: what it blocks is blocked wherever it goes,
- * and nowhere else.
+ * A handler that the kernel calls, as the library does not know it: what it blocks is blocked wherever it goes, and
+ * nowhere else.  Those are the handlers of faults that libc's sigaction() sets; here one is sent.
  */
 static green_sem_t posted;
 static atomic_int sleeper, held_on;
 
 static bool kernel_blocks(int number)
 {
-    sigset_t mask;
-    must(pthread_sigmask(SIG_BLOCK, NULL, &mask) == 0);
-    return sigismember(&mask, number);
+    uint64_t mask;
+    must(syscall(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &mask, sizeof mask) == 0);
+    return mask >> (number - 1) & 1;
 }
 
 static void handle_in_the_kernel(void (*handler)(int))
 {
     struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART, .sa_mask = set_of(SIGUSR1)};
     must(green_sem_init(&posted, 0, 0) == 0);
-    must(sigaction(SIGUSR2, &action, NULL) == 0);
+    must(sigaction(SIGSYS, &action, NULL) == 0);
 }
 
 static void posts(int number)
@@ -383,7 +384,7 @@ static void *reads_with_tid(void *arg)
     char byte;
     atomic_store(&sleeper, gettid());
     must(read(ends[0], &byte, 1) == 1);
-    must(!kernel_blocks(SIGUSR2) && !kernel_blocks(SIGUSR1));
+    must(!kernel_blocks(SIGSYS) && !kernel_blocks(SIGUSR1));
     return arg;
 }
 
@@ -398,7 +399,7 @@ ON_BOTH(signal_wait, handler_of_the_kernel_s_without_a_processor)
     wait_for(atomic_load(&sleeper) != 0);
     if (strcmp(green_monitor_source(), "off") != 0)
         wait_for(stats_now().retakes > before);
-    must(tgkill(getpid(), atomic_load(&sleeper), SIGUSR2) == 0);
+    must(tgkill(getpid(), atomic_load(&sleeper), SIGSYS) == 0);
     must(green_sem_wait(&posted) == 0);
     wait_for(atomic_load(&held_on) != 0);
     must(write(ends[1], "x", 1) == 1);
@@ -423,14 +424,14 @@ static void asks_and_asks(int number)
 static void *looks_at_its_mask(void *arg)
 {
     while (!atomic_load(&handler_over))
-        must(!kernel_blocks(SIGUSR1) && !kernel_blocks(SIGUSR2));
+        must(!kernel_blocks(SIGUSR1) && !kernel_blocks(SIGSYS));
     return arg;
 }
 
 static void *raises(void *arg)
 {
-    must(tgkill(getpid(), gettid(), SIGUSR2) == 0);
-    must(atomic_load(&handler_over) && !kernel_blocks(SIGUSR2) && !kernel_blocks(SIGUSR1));
+    must(tgkill(getpid(), gettid(), SIGSYS) == 0);
+    must(atomic_load(&handler_over) && !kernel_blocks(SIGSYS) && !kernel_blocks(SIGUSR1));
     return arg;
 }
 
