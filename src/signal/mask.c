@@ -95,9 +95,12 @@ int green_sigpending(sigset_t *set)
         return -1;
     }
     enter();
-    const uint64_t kernel = signal_kernel_has();
+    signals_lock(); /* under which the receiver takes and gives back */
+    const uint64_t pending =
+        atomic_load(&self->sigpending) | atomic_load(&signal_process_set) | signal_kernel_has();
+    signals_unlock();
     leave(self);
-    signal_set(set, (atomic_load(&self->sigpending) | atomic_load(&signal_process_set) | kernel) & signal_mask(self));
+    signal_set(set, pending & signal_mask(self));
     return 0;
 }
 

@@ -127,8 +127,7 @@ void signal_mask_first(uint64_t set);
 void signal_table_fork_reset(void);
 
 /*
- * signalfd.c: numbers that the kernel keeps while nobody is open, for who reads them from a descriptor.  Under the lock
- * but where it says otherwise.
+ * signalfd.c: numbers that the kernel keeps while nobody is open, for who reads them from a descriptor.  Under the lock.
  */
 extern _Atomic uint64_t signal_kept; /* only grows */
 /* Of these, somebody may be open to them. */
@@ -141,7 +140,7 @@ bool signal_take_from_kernel(struct thread *self, uint64_t wanted, siginfo_t *in
 /* Nobody is open: of a kept number all that is pending for the process goes to the kernel. */
 void signal_keep(struct thread *self, int number, bool older);
 bool signal_queue_to_process(const siginfo_t *info);
-/* What the kernel has of the kept numbers.  Without the lock, at depth > 0. */
+/* What the kernel has of the kept numbers. */
 uint64_t signal_kernel_has(void);
 void signal_kept_fork_reset(const struct thread *survivor);
 void signal_kept_fork_finish(void);
