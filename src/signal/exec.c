@@ -59,13 +59,17 @@ static uint64_t send_all(struct pending from, uint64_t which, unsigned *count)
     return sent;
 }
 
-/* Of two standard ones of a number the kernel would drop the second. */
+/*
+ * Of two standard ones of a number the kernel would drop the second.  What the kernel keeps for a signalfd is taken, too:
+ * the receiver might have it in its hands when it dies.
+ */
 static void hand_pending(struct thread *self, struct handed *handed)
 {
     const uint64_t real_time = ~(signal_bit(SIGRTMIN) - 1);
 
     signals_lock();
     const uint64_t sent = send_all(pending_of(self), signal_mask(self), handed->thread_s);
+    signal_fetch(self, signal_mask(self));
     send_all(pending_of_process(), signal_mask(self) & (real_time | ~sent), handed->process_s);
     signals_unlock();
 }

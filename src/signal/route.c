@@ -4,7 +4,8 @@
  * Four cases, counted: the thread that the kernel interrupted, or that sends it to itself, takes it on the spot; one
  * that is ready or parked is marked, and woken; one that runs on another worker is sent a signal of the same number
  * there ("kick"), which carries nothing but interrupts, with or without EINTR as the program's action says; and when
- * nobody is open it stays pending for the process.  A thread in sigwait() for it comes before all of these, then one
+ * nobody is open it stays pending for the process: here, or in the kernel when a signalfd may read it (signalfd.c, also for
+ * why not always).  A thread in sigwait() for it comes before all of these, then one
  * in sigsuspend().
  *
  * A signal to one thread is pending there whoever is open.
