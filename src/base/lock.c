@@ -7,15 +7,8 @@
 
 enum { SPINS = 100 };
 
-/* ThreadSanitizer is to see them taken. */
-#if defined(__SANITIZE_THREAD__)
-_Atomic bool queues_shared = true;
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-_Atomic bool queues_shared = true;
-#else
-_Atomic bool queues_shared;
-#endif
+#ifdef GREEN_TSAN
+_Atomic bool queues_shared = true; /* what it is told is of locks that are taken */
 #else
 _Atomic bool queues_shared;
 #endif
