@@ -38,6 +38,8 @@ extern bool arch_fast_tls;
  *   arch_ucontext_sp(ucontext)                   the stack pointer a signal interrupted
  *   arch_jmpbuf_sp(jmpbuf)                       the stack pointer that a longjmp() would set
  *   arch_signal_frame_copy, arch_ucontext_call, arch_sigreturn  move a signal's frame to another stack, and end it
+ *   ARCH_NOT_MADE                                no result of a system call
+ *   arch_ucontext_skip_call(ucontext)            a signal interrupted arch_syscall_unless(): see there
  *   ARCH_HWCAP2_TLS                              AT_HWCAP2 bit: the base may be set without a system call
  *   ARCH_TLS_MODULE_OFFSET_SIGN                  +1 when static TLS blocks lie above the thread pointer, -1 below */
 #include <machine.h>
@@ -54,6 +56,14 @@ void arch_call_with_tls(void *tls, void (*handler)(int, siginfo_t *, void *), in
 /* Run a signal handler on another stack. */
 void arch_call_on_stack(void *top, void (*handler)(int, siginfo_t *, void *), int signal, siginfo_t *info,
                         void *ucontext);
+
+/*
+ * Make a system call (its number, then six arguments) unless the lowest bit of *word is set; the kernel's result, or
+ * ARCH_NOT_MADE.  Between the test and the call nothing comes unseen: a signal's handler that interrupts it where the
+ * call is still to be made, or to be made again, finds the program counter there, and arch_ucontext_skip_call() has it
+ * return ARCH_NOT_MADE.  A call that has come back with a result returns it.
+ */
+long arch_syscall_unless(const _Atomic uint64_t *word, const long call[7]);
 
 /*
  * End the calling kernel thread without returning to libc: store 1 to *done, wake its futex, exit.  Touches no stack

@@ -179,6 +179,19 @@ static inline __attribute__((noreturn)) void arch_sigreturn(const ucontext_t *co
     __builtin_unreachable();
 }
 
+/* Within arch_syscall_unless(): its first instruction, what follows the system call, and its way out without one. */
+#define ARCH_NOT_MADE (-4096L) /* the kernel's errors end at -4095 */
+extern const char arch_unless_begin[], arch_unless_made[], arch_unless_skip[];
+
+/* The kernel moves the program counter back to the system call that it will make again. */
+static inline void arch_ucontext_skip_call(ucontext_t *context)
+{
+    greg_t *pc = &context->uc_mcontext.gregs[REG_RIP];
+
+    if (*pc >= (greg_t)arch_unless_begin && *pc < (greg_t)arch_unless_made)
+        *pc = (greg_t)arch_unless_skip;
+}
+
 static inline uintptr_t arch_ucontext_sp(const void *ucontext)
 {
     return (uintptr_t)((const ucontext_t *)ucontext)->uc_mcontext.gregs[REG_RSP];

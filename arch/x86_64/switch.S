@@ -5,6 +5,7 @@
 #define SYS_FUTEX 202
 #define FUTEX_WAKE_PRIVATE 129
 #define SYS_EXIT 60
+#define ARCH_NOT_MADE -4096 /* as in machine.h */
 
         .hidden arch_fast_tls
         .text
@@ -105,6 +106,35 @@ arch_call_on_stack:
         ret
         .cfi_endproc
         .size   arch_call_on_stack, . - arch_call_on_stack
+
+/*
+ * long arch_syscall_unless(const _Atomic uint64_t *word, const long call[7])
+ *
+ * Nothing is on its stack, so that it may go from any instruction to its way out.
+ */
+        .globl  arch_syscall_unless, arch_unless_begin, arch_unless_made, arch_unless_skip
+        .hidden arch_syscall_unless, arch_unless_begin, arch_unless_made, arch_unless_skip
+        .type   arch_syscall_unless, @function
+arch_syscall_unless:
+        .cfi_startproc
+arch_unless_begin:
+        testb   $1, (%rdi)
+        jne     arch_unless_skip
+        movq    (%rsi), %rax
+        movq    8(%rsi), %rdi
+        movq    24(%rsi), %rdx
+        movq    32(%rsi), %r10
+        movq    40(%rsi), %r8
+        movq    48(%rsi), %r9
+        movq    16(%rsi), %rsi
+        syscall
+arch_unless_made:
+        ret
+arch_unless_skip:
+        movq    $ARCH_NOT_MADE, %rax
+        ret
+        .cfi_endproc
+        .size   arch_syscall_unless, . - arch_syscall_unless
 
 /* void arch_leave_kernel_thread(uint32_t *done) */
         .globl  arch_leave_kernel_thread

@@ -11,18 +11,32 @@
  * Cancellation points, whether they would wait or not: green_join, _timedjoin_np and _clockjoin_np, green_cond_wait,
  * _timedwait and _clockwait, green_sem_wait, _timedwait and _clockwait, green_sleep, _usleep, _nanosleep and
  * _clock_nanosleep, green_sigwait, _sigwaitinfo, _sigtimedwait and _sigsuspend, green_chan_send, _timedsend,
- * _clocksend, _recv, _timedrecv and _clockrecv, green_select and _clockselect, and green_testcancel.  Nothing else is:
- * not green_mutex_lock, not green_yield, and not read(), sleep() and what else blocks in the kernel.  A thread that
- * was woken for what it waited for returns with it, and is cancelled at its next point; one that is cancelled took
+ * _clocksend, _recv, _timedrecv and _clockrecv, green_select and _clockselect, and green_testcancel.  Of this library's, nothing else is:
+ * not green_mutex_lock, and not green_yield.  A thread that was woken for what it waited for returns with it, and is cancelled at its next point; one that is cancelled took
  * nothing: a unit, a signal of a condition or of the process goes to another.  When a wait for a condition is
  * cancelled, the mutex is locked again before the first handler runs.  A thread whose green_join() is cancelled leaves
  * the other one joinable.  In a critical section (green_critical_enter) nothing is a cancellation point.
+ *
+ * Of libc's calls, under their own names, are cancellation points of green threads, bound ones included:
+ *   time       sleep usleep nanosleep clock_nanosleep pause
+ *   files      open openat creat close read write pread pwrite readv writev preadv pwritev (and these with 64) fsync
+ *              fdatasync msync fcntl (F_SETLKW, F_OFD_SETLKW) lockf (F_LOCK) tcdrain
+ *   sockets    accept accept4 connect recv recvfrom recvmsg recvmmsg send sendto sendmsg sendmmsg
+ *   waiting    poll ppoll select pselect epoll_wait epoll_pwait
+ *   processes  wait waitpid waitid wait3 wait4 msgrcv msgsnd mq_receive mq_timedreceive mq_send mq_timedsend
+ *   signals    sigsuspend sigwait sigwaitinfo sigtimedwait (the kernel's signals: <green/signal.h> has a thread's)
+ * A call that has its result when the request comes returns it, and the next point ends the thread: no byte, descriptor
+ * or child's status is lost.  close() is cancelled before it closes, or not at all.  What libc does with these calls
+ * itself, in stdio, system() or getaddrinfo(), is no cancellation point; nor is what a program calls under other names
+ * (syscall(), and what _FORTIFY_SOURCE makes of some of these calls).  Nor are they with AddressSanitizer and
+ * ThreadSanitizer (make SANITIZE=...), which have these names themselves.
  *
  * C++: catch (...) sees the unwinding, and must end with `throw;`, else the program is ended; so it is by a function
  * that is noexcept, as destructors are.  Code that is cancelled asynchronously must have no destructors to run, and C
  * code no __attribute__((cleanup)): compilers take only calls for places that may throw.
  *
- * Kernel threads of the program's own can be cancelled, too: they end as by pthread_exit(PTHREAD_CANCELED).
+ * Kernel threads of the program's own can be cancelled, too: they end as by pthread_exit(PTHREAD_CANCELED).  In libc's
+ * calls they are pthread_cancel()'s, as ever.
  */
 #ifndef GREEN_CANCEL_H
 #define GREEN_CANCEL_H

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/plain.h"
+
 void fatal(const char *format, ...)
 {
     char line[256] = "libgreen: ";
@@ -20,7 +22,7 @@ void fatal(const char *format, ...)
     if (bytes > sizeof line - 1)
         bytes = sizeof line - 1;
     line[bytes++] = '\n';
-    if (write(STDERR_FILENO, line, bytes) < 0)
+    if (plain_write(STDERR_FILENO, line, bytes) < 0)
         abort();
     abort();
 }

@@ -31,7 +31,7 @@ static void wake(struct thread *self, struct thread *thread)
     signals_lock();
     if (cancel_ends_wait(thread) && park_claim_for_signal(thread))
         signal_resume(self, thread);
-    else if (cancel_at_once(thread) && atomic_load(&thread->state) == THREAD_RUNNING)
+    else if ((cancel_at_once(thread) || cancel_ends_wait(thread)) && atomic_load(&thread->state) == THREAD_RUNNING)
         tick_send(thread->worker);
     signals_unlock();
 }

@@ -16,6 +16,12 @@
  * signal_interlude() for a wait that holds nothing, or the call itself for one that must first take its mutex or its mask
  * back.  The asynchronous type makes every safe point such a place, and a running thread is sent a tick.
  *
+ * Calls of libc's that block in the kernel (cancel/point.h) announce themselves in the same way, at depth 0.  Their
+ * thread runs, to us: it is sent a tick, which ends what it sleeps in.  The tick's handler, or that of any other
+ * signal, skips the system call when it is still to be made, or to be made again (arch_syscall_unless()), and the
+ * thread ends behind it, outside of the handler, where it can take a processor again.  What the kernel has done
+ * stands.  A thread that is preempted in between finds the request when it is dispatched, as its handler ends.
+ *
  * Rejected: a wake-up of its own for cancelled waiters, a third rival for each claim; and waking every waiter, whatever
  * it waits for: a thread would lose its place in the queue of a mutex.
  */
@@ -57,6 +63,13 @@ static inline bool cancel_wanted(const struct thread *self)
 {
     return unlikely(cancel_marked(self)) && !self->ending &&
            cancel_is(self, CANCEL_REQUESTED, CANCEL_REQUESTED | CANCEL_DISABLED);
+}
+
+/* At the end of a signal's handler that interrupted the calling thread at depth 0: nor does the call begin. */
+static inline void cancel_skip_call(const struct thread *self, ucontext_t *interrupted)
+{
+    if (cancel_wanted(self))
+        arch_ucontext_skip_call(interrupted);
 }
 
 /* At depth 0: end the calling thread, if that is wanted. */

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/plain.h"
 #include "core/sched.h"
 #include "core/signals.h"
 
@@ -41,7 +42,7 @@ static void report(const struct thread *self, const void *address)
                           self->name, (unsigned long long)thread_id(self),
                           self->borrowed ? self->stack.bytes : STACK_CLASS_MIN << self->class, address);
 
-    if (length > 0 && write(STDERR_FILENO, line, (size_t)length) < 0)
+    if (length > 0 && plain_write(STDERR_FILENO, line, (size_t)length) < 0)
         return;
 }
 

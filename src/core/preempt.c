@@ -127,6 +127,7 @@ void preempt_handler_end(struct thread *self, ucontext_t *ucontext)
     } while (self->worker->tick_pending);
     if (annotate_is_anywhere() && (signal_marked(self) || cancel_at_once(self)))
         self->worker->tick_pending = true;
+    cancel_skip_call(self, ucontext);
 }
 
 /*
@@ -156,6 +157,7 @@ static void on_tick(int signal, siginfo_t *info, void *ucontext)
         preempt_handler_end(self, ucontext);
     } else if (self->kind != THREAD_FOREIGN) {
         postpone(self);
+        cancel_skip_call(self, ucontext);
     }
     errno = saved_errno;
 }

@@ -29,6 +29,7 @@
 #include <green/cancel.h>
 
 #include "base/annotate.h"
+#include "base/plain.h"
 #include "core/cancel.h"
 #include "core/sched.h"
 
@@ -128,7 +129,7 @@ static void swallowed(_Unwind_Reason_Code reason, struct _Unwind_Exception *exce
 
     (void)reason;
     (void)exception;
-    if (write(STDERR_FILENO, text, sizeof text - 1) < 0)
+    if (plain_write(STDERR_FILENO, text, sizeof text - 1) < 0)
         _exit(EXIT_FAILURE);
     abort();
 }

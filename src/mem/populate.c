@@ -26,6 +26,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/plain.h"
+
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
 #define MADV_POPULATE_WRITE 23
@@ -88,12 +90,12 @@ static bool have_entries(uintptr_t at, size_t count, bool otherwise)
 {
     uint64_t entries[CHUNK];
     const ssize_t bytes = (ssize_t)(count * sizeof *entries);
-    int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    int pagemap = plain_open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 
     if (pagemap < 0)
         return otherwise;
-    bool readable = pread(pagemap, entries, (size_t)bytes, (off_t)(at / page_bytes() * sizeof *entries)) == bytes;
-    close(pagemap);
+    bool readable = plain_pread(pagemap, entries, (size_t)bytes, (off_t)(at / page_bytes() * sizeof *entries)) == bytes;
+    plain_close(pagemap);
     if (!readable)
         return otherwise;
     for (size_t i = 0; i < count; i++)
@@ -166,7 +168,7 @@ static bool lines_next(struct lines *lines)
 
     for (;;) {
         if (lines->next == lines->filled) {
-            ssize_t got = read(lines->file, lines->buffer, sizeof lines->buffer);
+            ssize_t got = plain_read(lines->file, lines->buffer, sizeof lines->buffer);
             if (got <= 0)
                 return false;
             lines->filled = (size_t)got;
@@ -211,13 +213,13 @@ static int populate_listed(struct lines *lines, uintptr_t at, uintptr_t end)
 
 int populate(uintptr_t at, uintptr_t end)
 {
-    struct lines lines = {.file = open("/proc/self/maps", O_RDONLY | O_CLOEXEC)};
+    struct lines lines = {.file = plain_open("/proc/self/maps", O_RDONLY | O_CLOEXEC)};
 
     if (lines.file < 0) {
         int error = advise(at, end, MADV_POPULATE_READ);
         return error == EINVAL ? EFAULT : error;
     }
     int error = populate_listed(&lines, at, end);
-    close(lines.file);
+    plain_close(lines.file);
     return error;
 }

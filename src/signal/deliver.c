@@ -141,10 +141,12 @@ static void on_thread(struct thread *self, const siginfo_t *info, ucontext_t *in
     compiler_barrier();
     self->depth--;
     compiler_barrier();
-    if (on_own_stack(self, arch_ucontext_sp(interrupted)))
+    if (on_own_stack(self, arch_ucontext_sp(interrupted))) {
         preempt_handler_end(self, interrupted);
-    else
+    } else {
         self->worker->tick_pending = true; /* at the next safe point */
+        cancel_skip_call(self, interrupted);
+    }
 }
 
 void signal_from_kernel(int number, siginfo_t *info, void *context)
