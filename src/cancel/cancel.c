@@ -8,6 +8,7 @@
 
 #include "base/barrier.h"
 #include "core/cancel.h"
+#include "core/kernel_thread.h"
 #include "core/table.h"
 #include "core/tick.h"
 #include "signal/signal.h"
@@ -25,14 +26,23 @@ static int request(struct thread *thread, green_t id, bool *first)
     return 0;
 }
 
+/* It runs, or sleeps in the kernel. */
+static void interrupt(const struct thread *thread)
+{
+    if (cancel_at_once(thread))
+        tick_send(thread->worker);
+    if (cancel_ends_wait(thread))
+        kernel_thread_interrupt(thread->worker);
+}
+
 /* Under the signal lock, as a signal might want the same thread. */
 static void wake(struct thread *self, struct thread *thread)
 {
     signals_lock();
     if (cancel_ends_wait(thread) && park_claim_for_signal(thread))
         signal_resume(self, thread);
-    else if ((cancel_at_once(thread) || cancel_ends_wait(thread)) && atomic_load(&thread->state) == THREAD_RUNNING)
-        tick_send(thread->worker);
+    else if (atomic_load(&thread->state) == THREAD_RUNNING)
+        interrupt(thread);
     signals_unlock();
 }
 

@@ -8,20 +8,20 @@
  * threads at depth > 0, that have cancellation disabled, or that end.  Signal handlers may call what they could before:
  * libc's functions are looked up when the library is loaded.
  *
- * A request ends a call only when that has no result: it was not made, or the kernel gave it up for a signal (EINTR).  So
- * nothing is lost: no byte, descriptor, or child's status.  close() is not ended once it was made, as it has then closed.
+ * A request ends a call only when that has no result: it was not made, or the kernel gave it up for a signal (EINTR).
+ * So nothing is lost: no byte, descriptor, or child's status.  close() is not ended once it was made, as it has then
+ * closed.
  *
  * The names are weak: a program in C may have a function of that name, which POSIX has reserved and C has not.
  *
  * Rejected: libc's own cancellation of the kernel thread, which takes the kernel thread for the thread and would end a
- * worker; and the asynchronous type for as long as a call lasts, as libc had it up to 2.40, which loses what a call that
- * has just come back brings.
+ * worker; and the asynchronous type for as long as a call lasts, as libc had it up to 2.40, which loses what a call
+ * that has just come back brings.
  */
 #ifndef POINT_H
 #define POINT_H
 
 #include <errno.h>
-#include <string.h>
 #include <sys/syscall.h>
 
 #include "core/cancel.h"
@@ -83,19 +83,7 @@ static inline __attribute__((always_inline)) long point_call(struct thread *self
         return (type)point_call(self, CALL(__VA_ARGS__)); \
     }
 
-/*
- * A mask of the kernel's for as long as the call lasts, as the kernel takes it: open to the tick's signal, which ends the
- * call for a cancellation, and which the program cannot have closed for itself.
- */
-enum { POINT_MASK_BYTES = 8 };
-
-static inline const uint64_t *point_mask(const sigset_t *mask, uint64_t *copy)
-{
-    if (!mask)
-        return NULL;
-    memcpy(copy, mask, sizeof *copy);
-    *copy &= ~(UINT64_C(1) << (settings.signal - 1));
-    return copy;
-}
+/* Of a set of signals, as the kernel takes it. */
+enum { KERNEL_SET_BYTES = 8 };
 
 #endif

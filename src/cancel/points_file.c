@@ -20,7 +20,8 @@ POINT(ssize_t, pwrite, (int fd, const void *buffer, size_t bytes, off_t at), (fd
       W(buffer), W(bytes), at)
 POINT(ssize_t, pwrite64, (int fd, const void *buffer, size_t bytes, off64_t at), (fd, buffer, bytes, at), SYS_pwrite64,
       fd, W(buffer), W(bytes), at)
-POINT(ssize_t, readv, (int fd, const struct iovec *parts, int count), (fd, parts, count), SYS_readv, fd, W(parts), count)
+POINT(ssize_t, readv, (int fd, const struct iovec *parts, int count), (fd, parts, count), SYS_readv, fd, W(parts),
+      count)
 POINT(ssize_t, writev, (int fd, const struct iovec *parts, int count), (fd, parts, count), SYS_writev, fd, W(parts),
       count)
 /* The offset is one word; the next is the high half of what a register does not hold. */

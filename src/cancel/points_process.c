@@ -33,28 +33,12 @@ POINT(ssize_t, mq_timedreceive,
       (mqd_t queue, char *message, size_t bytes, unsigned *priority, const struct timespec *until),
       (queue, message, bytes, priority, until), SYS_mq_timedreceive, queue, W(message), W(bytes), W(priority), W(until))
 
-POINT_LIBC(sigsuspend)
-
-POINT_API int sigsuspend(const sigset_t *mask)
-{
-    struct thread *self = point_self();
-    uint64_t meanwhile;
-
-    if (!self)
-        return LIBC(sigsuspend)(mask);
-    return (int)point_call(self, CALL(SYS_rt_sigsuspend, W(point_mask(mask, &meanwhile)), POINT_MASK_BYTES));
-}
-
-/* A wait for the tick's signal would take the one that is to end it. */
-static struct thread *waiter_for(const sigset_t *set)
-{
-    return set && sigismember(set, settings.signal) == 0 ? point_self() : NULL;
-}
+POINT(int, sigsuspend, (const sigset_t *mask), (mask), SYS_rt_sigsuspend, W(mask), KERNEL_SET_BYTES)
 
 static int sigwait_in_kernel(struct thread *self, const sigset_t *set, siginfo_t *info, const struct timespec *limit)
 {
     const int number =
-        (int)point_call(self, CALL(SYS_rt_sigtimedwait, W(set), W(info), W(limit), POINT_MASK_BYTES));
+        (int)point_call(self, CALL(SYS_rt_sigtimedwait, W(set), W(info), W(limit), KERNEL_SET_BYTES));
 
     if (number > 0 && info && info->si_code == SI_TKILL) /* which libc hides */
         info->si_code = SI_USER;
@@ -65,7 +49,7 @@ POINT_LIBC(sigtimedwait)
 
 POINT_API int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *limit)
 {
-    struct thread *self = waiter_for(set);
+    struct thread *self = point_self();
 
     return self ? sigwait_in_kernel(self, set, info, limit) : LIBC(sigtimedwait)(set, info, limit);
 }
@@ -74,7 +58,7 @@ POINT_LIBC(sigwaitinfo)
 
 POINT_API int sigwaitinfo(const sigset_t *set, siginfo_t *info)
 {
-    struct thread *self = waiter_for(set);
+    struct thread *self = point_self();
 
     return self ? sigwait_in_kernel(self, set, info, NULL) : LIBC(sigwaitinfo)(set, info);
 }
@@ -83,7 +67,7 @@ POINT_LIBC(sigwait)
 
 POINT_API int sigwait(const sigset_t *set, int *number)
 {
-    struct thread *self = waiter_for(set);
+    struct thread *self = point_self();
     int saved_errno = errno, error, taken;
 
     if (!self)

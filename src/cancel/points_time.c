@@ -47,4 +47,4 @@ POINT_API int usleep(useconds_t duration)
 }
 
 /* Not every kernel has the call of that name. */
-POINT(int, pause, (void), (), SYS_ppoll, 0, 0, 0, 0, POINT_MASK_BYTES)
+POINT(int, pause, (void), (), SYS_ppoll, 0, 0, 0, 0, KERNEL_SET_BYTES)

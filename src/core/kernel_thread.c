@@ -5,16 +5,24 @@
  * not touch), and its handler looks for its thread in the TLS block, which must be the one that libc has listed for
  * the kernel thread.  So the handler is wrapped to run on the worker's `kernel_tls`.
  *
+ * The same signal, sent by ourselves and marked, ends the system call that a kernel thread sleeps in.  The tick's would
+ * not do: the kernel drops a standard signal that finds one pending, and since Linux 6.13 it drops that one, too, when
+ * it is a timer's and the timer has been set anew.  This one queues, whatever its number's name, and as no program can
+ * block it no call is made with a mask that keeps it out.
+ *
  * pthread_exit() would end the worker, and pthread_getattr_np() asks the kernel for a tid that it does not know.
  */
 #include "core/kernel_thread.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/cancel.h"
 #include "core/sched.h"
+#include "core/tick.h"
 #include "mem/interpose.h"
 
 enum { SIGSETXID = 33 };
@@ -29,10 +37,18 @@ struct kernel_action {
 
 static void (*libc_handler)(int, siginfo_t *, void *);
 
+/* Its address marks the signal as ours. */
+static char interrupt_mark;
+
 static void on_setxid(int signal, siginfo_t *info, void *ucontext)
 {
     const struct thread *self = self_thread;
 
+    if (info->si_code == SI_QUEUE && info->si_value.sival_ptr == &interrupt_mark) {
+        if (self)
+            cancel_skip_call(self, ucontext);
+        return;
+    }
     if (self)
         arch_call_with_tls(self->worker->kernel_tls, libc_handler, signal, info, ucontext);
     else
@@ -50,6 +66,22 @@ void kernel_thread_init(void)
     action.handler = on_setxid;
     action.mask = ~UINT64_C(0); /* no tick while the TLS base is not the thread's */
     syscall(SYS_rt_sigaction, SIGSETXID, &action, NULL, sizeof action.mask);
+}
+
+void kernel_thread_interrupt(struct worker *worker)
+{
+    siginfo_t info;
+    int saved_errno = errno;
+
+    memset(&info, 0, sizeof info);
+    info.si_signo = SIGSETXID;
+    info.si_code = SI_QUEUE;
+    info.si_pid = getpid();
+    info.si_value.sival_ptr = &interrupt_mark;
+    if (!libc_handler || (syscall(SYS_rt_tgsigqueueinfo, info.si_pid, worker->tid, SIGSETXID, &info) != 0 &&
+                          errno == EAGAIN)) /* too many are queued */
+        tick_send(worker);
+    errno = saved_errno;
 }
 
 bool kernel_thread_is_first(void)

@@ -18,6 +18,8 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/kernel_signal.h"
 #include "core/cancel.h"
@@ -115,7 +117,7 @@ void preempt_handler_end(struct thread *self, ucontext_t *ucontext)
         if (unlikely(signal_marked(self) || cancel_at_once(self)) && !annotate_is_anywhere())
             signal_run_in_handler(self, ucontext);
         if (!self->worker->tick_blocked)
-            kernel_sigmask(SIG_SETMASK, &closed_mask, NULL);
+            preempt_close();
         self->in_tick = nested;
         self->worker->tick_blocked = false;
         signal_frame_close(ucontext); /* the frame may be older than what is closed */
@@ -229,10 +231,19 @@ const sigset_t *preempt_closed_mask(void)
     return &closed_mask;
 }
 
-/* Faults are not blocked: the kernel ends a process for one that is. */
+/* kernel_sigmask() would leave libc's own signals open. */
+void preempt_close(void)
+{
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &closed_mask, NULL, sizeof(uint64_t));
+}
+
+/*
+ * Faults are not blocked: the kernel ends a process for one that is.  libc's own signals, which sigfillset() leaves out,
+ * are: one of them makes a call end that a handler has just gone back to (kernel_thread.c).
+ */
 static void set_closed_mask(void)
 {
-    sigfillset(&closed_mask);
+    memset(&closed_mask, 0xff, sizeof closed_mask);
     for (int signal = 1; signal < SIGRTMIN; signal++)
         if (signal_is_synchronous(signal) && signal != settings.signal)
             sigdelset(&closed_mask, signal);

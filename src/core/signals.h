@@ -88,6 +88,8 @@ void preempt_handler_end(struct thread *self, ucontext_t *interrupted);
 const sigset_t *preempt_open_mask(void);
 /* What it blocks in a handler of ours: all but faults. */
 const sigset_t *preempt_closed_mask(void);
+/* Block that. */
+void preempt_close(void);
 /* Take the ticks that were noted, and route what was held, at depth 0. */
 void preempt_take_ticks(struct thread *self);
 /* That signal, which the program had blocked when it started, is open from now on. */

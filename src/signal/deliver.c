@@ -305,7 +305,7 @@ void signal_run_in_handler(struct thread *self, ucontext_t *interrupted)
     compiler_barrier();
     self->depth++;
     hold_processor(self); /* as the handlers may have blocked */
-    kernel_sigmask(SIG_SETMASK, preempt_closed_mask(), NULL);
+    preempt_close();
     self->worker->tick_blocked = true;
     self->in_tick = true;
 }

@@ -79,7 +79,7 @@ static void handle(struct thread *self, siginfo_t *info, ucontext_t *context)
 /* Nothing comes between this and the sigreturn, which gives the worker its alternate stack. */
 static void close_kernel_mask(struct thread *self, ucontext_t *context)
 {
-    kernel_sigmask(SIG_SETMASK, preempt_closed_mask(), NULL);
+    preempt_close();
     if (self->kind != THREAD_FOREIGN)
         context->uc_stack = self->worker->altstack;
 }
