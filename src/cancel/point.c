@@ -8,10 +8,19 @@ static bool wanted(const struct thread *self)
     return !self->ending && cancel_is(self, CANCEL_REQUESTED, CANCEL_REQUESTED | CANCEL_DISABLED);
 }
 
-/* Not the child of a vfork(), which has its parent's memory and must not unwind its stack. */
-static bool is_thread_itself(const struct thread *self)
+/*
+ * Not the child of a vfork(), which has its parent's memory and must not unwind its stack.  At depth 1 the thread stays on
+ * its worker; a tick that comes meanwhile is taken when it ends, and not by the child.
+ */
+static bool is_thread_itself(struct thread *self)
 {
-    return self->worker->tid == gettid();
+    self->depth++;
+    compiler_barrier();
+    const bool itself = self->worker->tid == gettid();
+    compiler_barrier();
+    self->depth--;
+    compiler_barrier();
+    return itself;
 }
 
 long point_failed(struct thread *self, const long call[7], long result)
@@ -21,7 +30,7 @@ long point_failed(struct thread *self, const long call[7], long result)
 
     if ((result == ARCH_NOT_MADE || ended) && wanted(self) && is_thread_itself(self))
         green_exit(GREEN_CANCELED);
-    if (result == ARCH_NOT_MADE) /* a handler has disabled it */
+    if (result == ARCH_NOT_MADE) /* for a child, or a handler has disabled it */
         result = arch_syscall_unless(&never, call);
     if (result >= 0)
         return result;
