@@ -22,9 +22,11 @@
 #define POINT_H
 
 #include <errno.h>
+#include <string.h>
 #include <sys/syscall.h>
 
 #include "core/cancel.h"
+#include "core/monitor.h"
 #include "mem/interpose.h"
 
 /* The calling thread, if it can be cancelled in a call of libc's. */
@@ -83,7 +85,19 @@ static inline __attribute__((always_inline)) long point_call(struct thread *self
         return (type)point_call(self, CALL(__VA_ARGS__)); \
     }
 
-/* Of a set of signals, as the kernel takes it. */
+/*
+ * A mask that the kernel is to have during the call, and its bytes.  Where no monitor takes the processor from a thread
+ * that blocks, it stays open to the tick's signal: else nobody else would run, a thread that cancels this one included.
+ */
 enum { KERNEL_SET_BYTES = 8 };
+
+static inline const void *point_mask(const sigset_t *mask, uint64_t *copy)
+{
+    if (!mask || monitor_runs())
+        return mask;
+    memcpy(copy, mask, sizeof *copy);
+    *copy &= ~(UINT64_C(1) << (settings.signal - 1));
+    return copy;
+}
 
 #endif

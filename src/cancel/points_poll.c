@@ -29,13 +29,14 @@ POINT_API int ppoll(struct pollfd *files, nfds_t count, const struct timespec *l
 {
     struct thread *self = point_self();
     struct timespec left;
+    uint64_t meanwhile;
 
     if (!self)
         return LIBC(ppoll)(files, count, limit, mask);
     if (limit)
         left = *limit;
     return (int)point_call(self, CALL(SYS_ppoll, W(files), W(count), W(limit ? &left : NULL),
-                                      W(mask), KERNEL_SET_BYTES));
+                                      W(point_mask(mask, &meanwhile)), KERNEL_SET_BYTES));
 }
 
 /* As libc does it, microseconds may be more than a second of them. */
@@ -73,12 +74,13 @@ POINT_API int pselect(int count, fd_set *reading, fd_set *writing, fd_set *urgen
 {
     struct thread *self = point_self();
     struct timespec left;
+    uint64_t meanwhile;
 
     if (!self)
         return LIBC(pselect)(count, reading, writing, urgent, limit, mask);
     if (limit)
         left = *limit;
-    const long sized_mask[] = {W(mask), KERNEL_SET_BYTES};
+    const long sized_mask[] = {W(point_mask(mask, &meanwhile)), KERNEL_SET_BYTES};
     return (int)point_call(self, CALL(SYS_pselect6, count, W(reading), W(writing), W(urgent), W(limit ? &left : NULL),
                                       W(sized_mask)));
 }
@@ -86,5 +88,15 @@ POINT_API int pselect(int count, fd_set *reading, fd_set *writing, fd_set *urgen
 POINT(int, epoll_wait, (int fd, struct epoll_event *events, int count, int limit_ms), (fd, events, count, limit_ms),
       SYS_epoll_pwait, fd, W(events), count, limit_ms, 0, KERNEL_SET_BYTES)
 
-POINT(int, epoll_pwait, (int fd, struct epoll_event *events, int count, int limit_ms, const sigset_t *mask),
-      (fd, events, count, limit_ms, mask), SYS_epoll_pwait, fd, W(events), count, limit_ms, W(mask), KERNEL_SET_BYTES)
+POINT_LIBC(epoll_pwait)
+
+POINT_API int epoll_pwait(int fd, struct epoll_event *events, int count, int limit_ms, const sigset_t *mask)
+{
+    struct thread *self = point_self();
+    uint64_t meanwhile;
+
+    if (!self)
+        return LIBC(epoll_pwait)(fd, events, count, limit_ms, mask);
+    return (int)point_call(self, CALL(SYS_epoll_pwait, fd, W(events), count, limit_ms, W(point_mask(mask, &meanwhile)),
+                                      KERNEL_SET_BYTES));
+}

@@ -33,7 +33,17 @@ POINT(ssize_t, mq_timedreceive,
       (mqd_t queue, char *message, size_t bytes, unsigned *priority, const struct timespec *until),
       (queue, message, bytes, priority, until), SYS_mq_timedreceive, queue, W(message), W(bytes), W(priority), W(until))
 
-POINT(int, sigsuspend, (const sigset_t *mask), (mask), SYS_rt_sigsuspend, W(mask), KERNEL_SET_BYTES)
+POINT_LIBC(sigsuspend)
+
+POINT_API int sigsuspend(const sigset_t *mask)
+{
+    struct thread *self = point_self();
+    uint64_t meanwhile;
+
+    if (!self)
+        return LIBC(sigsuspend)(mask);
+    return (int)point_call(self, CALL(SYS_rt_sigsuspend, W(point_mask(mask, &meanwhile)), KERNEL_SET_BYTES));
+}
 
 static int sigwait_in_kernel(struct thread *self, const sigset_t *set, siginfo_t *info, const struct timespec *limit)
 {
