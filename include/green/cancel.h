@@ -11,11 +11,12 @@
  * Cancellation points, whether they would wait or not: green_join, _timedjoin_np and _clockjoin_np, green_cond_wait,
  * _timedwait and _clockwait, green_sem_wait, _timedwait and _clockwait, green_sleep, _usleep, _nanosleep and
  * _clock_nanosleep, green_sigwait, _sigwaitinfo, _sigtimedwait and _sigsuspend, green_chan_send, _timedsend,
- * _clocksend, _recv, _timedrecv and _clockrecv, green_select and _clockselect, and green_testcancel.  Of this library's, nothing else is:
- * not green_mutex_lock, and not green_yield.  A thread that was woken for what it waited for returns with it, and is cancelled at its next point; one that is cancelled took
- * nothing: a unit, a signal of a condition or of the process goes to another.  When a wait for a condition is
- * cancelled, the mutex is locked again before the first handler runs.  A thread whose green_join() is cancelled leaves
- * the other one joinable.  In a critical section (green_critical_enter) nothing is a cancellation point.
+ * _clocksend, _recv, _timedrecv and _clockrecv, green_select and _clockselect, and green_testcancel.  Of this library's
+ * calls nothing else is: not green_mutex_lock, and not green_yield.  A thread that was woken for what it waited for
+ * returns with it, and is cancelled at its next point; one that is cancelled took nothing: a unit, a signal of a
+ * condition or of the process goes to another.  When a wait for a condition is cancelled, the mutex is locked again
+ * before the first handler runs.  A thread whose green_join() is cancelled leaves the other one joinable.  In a critical
+ * section (green_critical_enter) nothing is a cancellation point.
  *
  * Of libc's calls, under their own names, are cancellation points of green threads, bound ones included:
  *   time       sleep usleep nanosleep clock_nanosleep pause

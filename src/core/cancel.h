@@ -17,10 +17,11 @@
  * back.  The asynchronous type makes every safe point such a place, and a running thread is sent a tick.
  *
  * Calls of libc's that block in the kernel (cancel/point.h) announce themselves in the same way, at depth 0.  Their
- * thread runs, to us: its kernel thread is sent a signal (kernel_thread.c), which ends what it sleeps in.  Its handler,
- * or that of any other, skips the system call when it is still to be made, or to be made again (arch_syscall_unless()), and the
- * thread ends behind it, outside of the handler, where it can take a processor again.  What the kernel has done
- * stands.  A thread that is preempted in between finds the request when it is dispatched, as its handler ends.
+ * thread runs, to us: its kernel thread is sent a signal (kernel_thread.c), which ends what it sleeps in.  The handler
+ * of that, or of any other, skips the system call when it is still to be made, or to be made again
+ * (arch_syscall_unless()), and the thread ends behind it, outside of the handler, where it can take a processor again.
+ * What the kernel has done stands.  A thread that is preempted in between finds the request when it is dispatched, as
+ * its handler ends.
  *
  * Rejected: a wake-up of its own for cancelled waiters, a third rival for each claim; and waking every waiter, whatever
  * it waits for: a thread would lose its place in the queue of a mutex.
