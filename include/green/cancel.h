@@ -25,7 +25,7 @@
  *   sockets    accept accept4 connect recv recvfrom recvmsg recvmmsg send sendto sendmsg sendmmsg
  *   waiting    poll ppoll select pselect epoll_wait epoll_pwait
  *   processes  wait waitpid waitid wait3 wait4 msgrcv msgsnd mq_receive mq_timedreceive mq_send mq_timedsend
- *   signals    sigsuspend sigwait sigwaitinfo sigtimedwait (the kernel's signals: <green/signal.h> has a thread's)
+ *   signals    sigsuspend sigwait sigwaitinfo sigtimedwait, which are green_sigsuspend and its like
  * A call that has its result when the request comes returns it, and the next point ends the thread: no byte, descriptor
  * or child's status is lost.  close() is cancelled before it closes, or not at all.  What libc does with these calls
  * itself, in stdio, system() or getaddrinfo(), is no cancellation point; nor is what a program calls under other names

@@ -1,6 +1,5 @@
-/* Cancellation points: children, messages between processes, and signals as the kernel has them. */
+/* Cancellation points: children, and messages between processes. */
 #include <mqueue.h>
-#include <signal.h>
 #include <sys/msg.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -32,62 +31,3 @@ POINT(ssize_t, mq_receive, (mqd_t queue, char *message, size_t bytes, unsigned *
 POINT(ssize_t, mq_timedreceive,
       (mqd_t queue, char *message, size_t bytes, unsigned *priority, const struct timespec *until),
       (queue, message, bytes, priority, until), SYS_mq_timedreceive, queue, W(message), W(bytes), W(priority), W(until))
-
-POINT_LIBC(sigsuspend)
-
-POINT_API int sigsuspend(const sigset_t *mask)
-{
-    struct thread *self = point_self();
-    uint64_t meanwhile;
-
-    if (!self)
-        return LIBC(sigsuspend)(mask);
-    return (int)point_call(self, CALL(SYS_rt_sigsuspend, W(point_mask(mask, &meanwhile)), KERNEL_SET_BYTES));
-}
-
-static int sigwait_in_kernel(struct thread *self, const sigset_t *set, siginfo_t *info, const struct timespec *limit)
-{
-    const int number =
-        (int)point_call(self, CALL(SYS_rt_sigtimedwait, W(set), W(info), W(limit), KERNEL_SET_BYTES));
-
-    if (number > 0 && info && info->si_code == SI_TKILL) /* which libc hides */
-        info->si_code = SI_USER;
-    return number;
-}
-
-POINT_LIBC(sigtimedwait)
-
-POINT_API int sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *limit)
-{
-    struct thread *self = point_self();
-
-    return self ? sigwait_in_kernel(self, set, info, limit) : LIBC(sigtimedwait)(set, info, limit);
-}
-
-POINT_LIBC(sigwaitinfo)
-
-POINT_API int sigwaitinfo(const sigset_t *set, siginfo_t *info)
-{
-    struct thread *self = point_self();
-
-    return self ? sigwait_in_kernel(self, set, info, NULL) : LIBC(sigwaitinfo)(set, info);
-}
-
-POINT_LIBC(sigwait)
-
-POINT_API int sigwait(const sigset_t *set, int *number)
-{
-    struct thread *self = point_self();
-    int saved_errno = errno, error, taken;
-
-    if (!self)
-        return LIBC(sigwait)(set, number);
-    do
-        taken = sigwait_in_kernel(self, set, NULL, NULL);
-    while (taken < 0 && errno == EINTR);
-    error = taken < 0 ? errno : 0;
-    errno = saved_errno;
-    if (!error)
-        *number = taken;
-    return error;
-}

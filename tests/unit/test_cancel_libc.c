@@ -29,7 +29,6 @@
 #include <unistd.h>
 
 #include "core/table.h"
-#include "kinds.h"
 
 TestSuite(cancel_libc, .timeout = LIMIT);
 
@@ -335,13 +334,6 @@ enum { BLOCKING = sizeof blocking / sizeof *blocking, OTHERS = sizeof others / s
     IN(name, bound, GREEN_SCOPE_SYSTEM, .procs = 2) \
     static void cancel_libc_##name(int scope)
 
-static green_t spawn_in(int scope, void *(*routine)(void *), const void *arg)
-{
-    void *argument = (void *)(uintptr_t)arg;
-
-    return scope == GREEN_SCOPE_SYSTEM ? spawn_bound(routine, argument) : spawn(routine, argument);
-}
-
 static int sleeps(int tid)
 {
     char path[64], text[256] = "";
@@ -356,14 +348,15 @@ static int sleeps(int tid)
     return state && state[1] == ' ' && state[2] == 'S';
 }
 
-/* It sleeps in the kernel, in a call that can be cancelled; or was thrown out of it by a tick, and waits. */
+/* It sleeps in the kernel, in a call that can be cancelled; or parks in it; or a tick has thrown it out, and it waits. */
 static int is_blocked(green_t id)
 {
     const struct thread *thread = table_find(id);
 
     if (!thread || !atomic_load(&thread->cancellable))
         return 0;
-    return atomic_load(&thread->state) == THREAD_READY || sleeps(thread->worker->tid);
+    const unsigned state = atomic_load(&thread->state);
+    return state == THREAD_READY || state == THREAD_PARKED || sleeps(thread->worker->tid);
 }
 
 static void pass(void *arg)
@@ -393,7 +386,7 @@ EVERYWHERE(blocked)
     make_all();
     for (int i = 0; i < BLOCKING; i++) {
         const int before = atomic_load(&passed);
-        green_t thread = spawn_in(scope, make, &blocking[i]);
+        green_t thread = spawn_in(scope, make, (void *)(uintptr_t)&blocking[i]);
         wait_for(is_blocked(thread));
         must(green_cancel(thread) == 0);
         cr_assert_eq(join_result(thread), GREEN_CANCELED, "%s", blocking[i].name);
@@ -409,7 +402,7 @@ EVERYWHERE(on_its_way)
     for (int round = 0; round < 10; round++)
         for (int i = 0; i < BLOCKING; i++) {
             const int before = atomic_load(&reached);
-            green_t thread = spawn_in(scope, make, &blocking[i]);
+            green_t thread = spawn_in(scope, make, (void *)(uintptr_t)&blocking[i]);
             while (round % 2 && atomic_load(&reached) == before)
                 green_yield();
             must(green_cancel(thread) == 0);
@@ -431,7 +424,7 @@ EVERYWHERE(wanted_before)
     make_all();
     for (int i = 0; i < BLOCKING + OTHERS; i++) {
         const struct call *call = i < BLOCKING ? &blocking[i] : &others[i - BLOCKING];
-        cr_assert_eq(join_result(spawn_in(scope, make_cancelled, call)), GREEN_CANCELED, "%s", call->name);
+        cr_assert_eq(join_result(spawn_in(scope, make_cancelled, (void *)(uintptr_t)call)), GREEN_CANCELED, "%s", call->name);
     }
     cr_assert(pread(file, &byte, 1, 0) == 1 && byte == 0, "neither closed nor written");
     cr_assert(access(new_path, F_OK) != 0 && errno == ENOENT);
