@@ -1,8 +1,10 @@
 /* What a program may say about its preemption: critical and blocking sections, safe points, slices. */
 #include <errno.h>
 
+#include "core/cancel.h"
 #include "core/hold.h"
 #include "core/sched.h"
+#include "core/signals.h"
 #include "core/table.h"
 
 void green_safepoint(void)
@@ -31,6 +33,12 @@ void green_critical_leave(void)
     leave(self);
 }
 
+/* A signal or a cancellation came while the processor was handed over: nobody tells a thread that blocks once more. */
+static bool told_meanwhile(struct thread *self)
+{
+    return signal_marked(self) || signal_held(self->worker) || cancel_at_once(self);
+}
+
 void green_blocking_enter(void)
 {
     struct thread *self = enter();
@@ -46,6 +54,9 @@ void green_blocking_enter(void)
     }
     compiler_barrier();
     self->depth--; /* without the look at a noted tick: there is no processor to leave */
+    compiler_barrier();
+    if (unlikely(self->worker->tick_pending) && told_meanwhile(self))
+        green_safepoint(); /* with a processor again, which the monitor takes when the thread blocks */
 }
 
 void green_blocking_leave(void)
