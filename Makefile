@@ -47,7 +47,9 @@ export TSAN_OPTIONS ?= die_after_fork=0 atexit_sleep_ms=0
 # Flags.
 
 WARN := -Wall -Wextra -Wconversion $(if $(WERROR),-Werror)
-SANITIZE_FLAGS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+# clang does not say by a macro that there is ThreadSanitizer, as gcc does.
+SANITIZE_FLAGS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer \
+                  $(if $(filter thread,$(SANITIZE)),-D__SANITIZE_THREAD__))
 COMMON := -pthread -Iinclude $(WARN) $(SANITIZE_FLAGS) $(if $(DEBUG),-DGREEN_DEBUG) -MMD -MP
 GNU := -D_GNU_SOURCE
 # ThreadSanitizer is told what the library does (base/annotate.h), and sees none of it; of libc, not these (base/unseen.c).

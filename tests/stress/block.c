@@ -324,7 +324,7 @@ static void *block_at_random(void *arg)
 
     while (stress_goes_on()) {
         steps[stress_random(&actor->random) % count](actor);
-        if (!stress_under_valgrind() && stress_random(&actor->random) % 200 == 0)
+        if (STRESS_FORKS && !stress_under_valgrind() && stress_random(&actor->random) % 200 == 0)
             child(actor);
         atomic_fetch_add(&operations, 1);
     }

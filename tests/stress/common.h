@@ -22,6 +22,16 @@ struct stress {
     uint64_t seed;
 };
 
+/*
+ * Not with AddressSanitizer, whose malloc's locks stay held in the child when a thread was inside it at the fork, nor
+ * with ThreadSanitizer, which takes all its own before it, and never gets them when another of its threads ends then.
+ */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { STRESS_FORKS = false };
+#else
+enum { STRESS_FORKS = true };
+#endif
+
 /* Read the options, print the seed, start the library at 100 us slices, and a thread that changes them. */
 struct stress stress_begin(int argc, char **argv, const char *name);
 
