@@ -327,6 +327,12 @@ void runq_drain(struct proc *proc)
     struct thread *thread;
     unsigned count = 0;
 
+    if (policy_on) { /* whom it had chosen, and who made way for observers, is no longer to run here */
+        policy_runs(proc, NULL);
+        while ((thread = run_list_pop(&proc->woken)))
+            policy_enqueue(thread, GREEN_DISPLACED);
+        return;
+    }
     while ((thread = run_list_pop(&proc->woken)) || (thread = runq_take_next(proc)) || (thread = runq_pop(proc))) {
         run_list_append(&all, thread);
         count++;
