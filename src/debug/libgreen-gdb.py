@@ -98,6 +98,13 @@ def carriers():
     return found
 
 
+def carrier_of(thread, found):
+    """None for a thread that has not run: the kernel thread that gave it its TLS block may be on its way out still."""
+    if state(thread) == "READY" and int(thread["context"]["pc"]) == address("arch_start"):
+        return None
+    return found.get(tls_base(thread))
+
+
 @contextlib.contextmanager
 def looking_at(thread, carrier):
     """Within, gdb's frames are the thread's; afterwards everything is as it was."""
@@ -171,7 +178,7 @@ class GreenThreads(Command):
         running = carriers()
         lines = ["%-14s %-13s %-15s %s\n" % ("Id", "State", "Name", "Function")]
         for id, thread in threads().items():
-            carrier = running.get(tls_base(thread))
+            carrier = carrier_of(thread, running)
             word = state(thread).lower()
             if carrier:
                 word += " [%d]" % carrier.num
@@ -199,7 +206,7 @@ class GreenBacktrace(Command):
         thread = threads().get(int(gdb.parse_and_eval(id)))
         if not thread:
             raise gdb.GdbError("No such thread.")
-        with looking_at(thread, carriers().get(tls_base(thread))):
+        with looking_at(thread, carrier_of(thread, carriers())):
             if started():
                 return gdb.execute("bt " + options, to_string=True)
             return "Not started: %s\n" % thread["start"]
