@@ -211,11 +211,13 @@ static void once_and_keys(void)
     check(join(create(use_key, &key)) == &key && counter == PTHREAD_DESTRUCTOR_ITERATIONS);
     check(pthread_key_delete(key) == 0);
     check(pthread_key_delete(key) == EINVAL && pthread_setspecific(key, &key) == EINVAL);
-    for (int i = 0; i < PTHREAD_KEYS_MAX; i++)
-        check(pthread_key_create(&keys[i], NULL) == 0);
-    check(pthread_key_create(&key, NULL) == EAGAIN);
-    for (int i = 0; i < PTHREAD_KEYS_MAX; i++)
-        check(pthread_key_delete(keys[i]) == 0);
+    int made = 0, error = 0;
+    while (made < PTHREAD_KEYS_MAX && (error = pthread_key_create(&keys[made], NULL)) == 0)
+        made++;
+    check(made > PTHREAD_KEYS_MAX / 2); /* all, but for those of a sanitizer and the like */
+    check((error ? error : pthread_key_create(&key, NULL)) == EAGAIN);
+    while (made-- > 0)
+        check(pthread_key_delete(keys[made]) == 0);
 }
 
 /* Mutexes and condition variables. */
