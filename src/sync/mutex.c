@@ -39,10 +39,9 @@
 #include "core/signals.h"
 #include "sync/inherit.h"
 #include "sync/robust.h"
-#include "sync/streak.h"
 #include "sync/waitq.h"
 
-enum { SPINS = 100, PATIENCE_NS = 100000, LOOK_EVERY = 32, STAMP_SHIFT = 10 };
+enum { PATIENCE_NS = 100000, LOOK_EVERY = 32, STAMP_SHIFT = 10 };
 
 /* A time that fits in the mutex: about a microsecond each, and round again after an hour. */
 static unsigned stamp_of(uint64_t ns)
@@ -60,16 +59,6 @@ bool mutex_woken(unsigned state)
     return (state & ~(MUTEX_WOKEN_ONE - 1U)) == woken_here();
 }
 
-static unsigned state_of(const green_mutex_t *mutex)
-{
-    return __atomic_load_n(&mutex->__state, __ATOMIC_RELAXED);
-}
-
-static bool state_change(green_mutex_t *mutex, unsigned from, unsigned to)
-{
-    return __atomic_compare_exchange_n(&mutex->__state, &from, to, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
-}
-
 struct thread *mutex_owner(const green_mutex_t *mutex)
 {
     return (struct thread *)(uintptr_t)__atomic_load_n(&mutex->__owner, __ATOMIC_RELAXED);
@@ -82,9 +71,9 @@ void mutex_set_owner(green_mutex_t *mutex, const struct thread *owner)
 
 static inline bool take_open(green_mutex_t *mutex)
 {
-    unsigned state = state_of(mutex);
+    unsigned state = mutex_state(mutex);
 
-    return !(state & MUTEX_LOCKED) && state_change(mutex, state, state | MUTEX_LOCKED);
+    return !(state & MUTEX_LOCKED) && mutex_change(mutex, state, state | MUTEX_LOCKED);
 }
 
 bool mutex_take(green_mutex_t *mutex)
@@ -96,11 +85,11 @@ bool mutex_take(green_mutex_t *mutex)
 bool mutex_take_or_announce(green_mutex_t *mutex)
 {
     for (;;) {
-        unsigned state = state_of(mutex);
+        unsigned state = mutex_state(mutex);
         if (!(state & MUTEX_LOCKED)) {
-            if (state_change(mutex, state, state | MUTEX_LOCKED))
+            if (mutex_change(mutex, state, state | MUTEX_LOCKED))
                 return true;
-        } else if ((state & MUTEX_WAITERS) || state_change(mutex, state, state | MUTEX_WAITERS)) {
+        } else if ((state & MUTEX_WAITERS) || mutex_change(mutex, state, state | MUTEX_WAITERS)) {
             return false;
         }
     }
@@ -113,7 +102,7 @@ void mutex_forget_waiters(green_mutex_t *mutex)
 
 void mutex_hand_over(green_mutex_t *mutex, bool next, bool waiters)
 {
-    const unsigned mark = state_of(mutex) & MUTEX_DEAD;
+    const unsigned mark = mutex_state(mutex) & MUTEX_DEAD;
 
     __atomic_store_n(&mutex->__state, mark | (next ? MUTEX_LOCKED : 0) | (waiters ? MUTEX_WAITERS : 0),
                      __ATOMIC_RELEASE);
@@ -126,93 +115,6 @@ void mutex_open(green_mutex_t *mutex, unsigned mark, bool woken)
     __atomic_store_n(&mutex->__state, mark | waiters | (woken ? woken_here() : 0), __ATOMIC_RELEASE);
 }
 
-/* The same for a thread that may have been woken, and that the mutex then has been given to. */
-static bool take(struct thread *self, green_mutex_t *mutex, unsigned announce)
-{
-    for (;;) {
-        const unsigned state = state_of(mutex);
-        const bool given = self->woken && state & MUTEX_GIVEN, taken = given || !(state & MUTEX_LOCKED);
-        unsigned next = taken ? (state & ~(unsigned)MUTEX_GIVEN) | MUTEX_LOCKED : state | announce;
-        if (!taken && !announce)
-            return false;
-        if (self->woken)
-            next &= MUTEX_WOKEN_ONE - 1;
-        if (state == next || state_change(mutex, state, next)) {
-            self->woken = false;
-            return taken;
-        }
-    }
-}
-
-static bool spin(struct thread *self, green_mutex_t *mutex)
-{
-    const bool quick = streak_wait(self, mutex, mutex_owner(mutex));
-
-    for (int i = 0; i < SPINS; i++) {
-        const struct thread *owner = mutex_owner(mutex);
-        const uint64_t look = arch_cycles();
-        if (take(self, mutex, 0)) {
-            streak_note(mutex, owner, quick, look);
-            return true;
-        }
-        if (!runs_elsewhere(mutex_owner(mutex)))
-            return false;
-        arch_pause();
-    }
-    return false;
-}
-
-static void forget_waiters_if_none(green_mutex_t *mutex)
-{
-    struct waitq *queue = waitq_of(&mutex->__queue);
-
-    lock_acquire(&queue->lock, RANK_QUEUE);
-    if (!queue->head)
-        mutex_forget_waiters(mutex);
-    lock_release(&queue->lock, RANK_QUEUE);
-}
-
-/* A signal's handlers run, which may lock other mutexes; the wait goes on, where it was. */
-static void interlude(struct thread *self, green_mutex_t *mutex)
-{
-    const bool handoff = self->handoff;
-    const uint64_t lost_ns = self->lost_ns;
-
-    forget_waiters_if_none(mutex);
-    self->handoff = false;
-    signal_interlude(self);
-    self->handoff = handoff;
-    self->lost_ns = lost_ns;
-    self->granted = self->woken = false;
-}
-
-/* Park until the mutex may be free: 0, EALREADY when it is the caller's, or ETIMEDOUT, EINTR, ENOTRECOVERABLE. */
-static int await(struct thread *self, green_mutex_t *mutex, uint64_t deadline)
-{
-    struct waitq *queue = waitq_of(&mutex->__queue);
-    int error;
-
-    lock_acquire(&queue->lock, RANK_QUEUE);
-    const bool woken = self->woken;
-    if (take(self, mutex, MUTEX_WAITERS))
-        error = EALREADY;
-    else
-        error = mutex_lost(mutex) ? ENOTRECOVERABLE : 0;
-    if (error) {
-        lock_release(&queue->lock, RANK_QUEUE);
-        return error;
-    }
-    self->handoff |= woken; /* in vain: it is to stand first */
-    waitq_join(queue, self, deadline);
-    error = waitq_park(queue, self, RANK_QUEUE);
-    if (error)
-        return error;
-    if (self->granted)
-        return EALREADY;
-    self->woken = true;
-    return 0;
-}
-
 /* The mutex is the caller's: 0 or EOWNERDEAD. */
 static int own(struct thread *self, green_mutex_t *mutex)
 {
@@ -222,25 +124,9 @@ static int own(struct thread *self, green_mutex_t *mutex)
 
 static int lock_slow(struct thread *self, green_mutex_t *mutex, uint64_t deadline)
 {
-    int error = 0;
+    const int error = mutex_wait(self, mutex, deadline);
 
-    if (policy_inherits()) {
-        error = inherit_lock_until(self, mutex, deadline);
-        return error ? error : own(self, mutex);
-    }
-    self->handoff = self->granted = self->woken = false;
-    while (!spin(self, mutex) && (error = await(self, mutex, deadline)) != EALREADY) {
-        if (error != 0 && error != EINTR)
-            break;
-        if (error == EINTR)
-            interlude(self, mutex);
-        error = 0; /* the next spin may have it */
-    }
-    self->handoff = false;
-    if (!error || error == EALREADY)
-        return own(self, mutex);
-    forget_waiters_if_none(mutex);
-    return error;
+    return error ? error : own(self, mutex);
 }
 
 /* With the queue's lock held: open the mutex, or hand it to who has lost it for too long.  Whom to make ready. */
@@ -271,7 +157,7 @@ static bool took_too_long(const green_mutex_t *mutex)
 
 static __attribute__((noinline)) bool pass_or_give(struct thread *self, green_mutex_t *mutex)
 {
-    unsigned state = state_of(mutex);
+    unsigned state = mutex_state(mutex);
 
     if (!mutex_woken(state))
         return false;
@@ -279,8 +165,8 @@ static __attribute__((noinline)) bool pass_or_give(struct thread *self, green_mu
 
     if (give)
         mutex_set_owner(mutex, NULL); /* who runs, and is not to be spun for */
-    for (; mutex_woken(state) && !(state & MUTEX_DEAD); state = state_of(mutex))
-        if (state_change(mutex, state, give ? state | MUTEX_GIVEN : state & ~(unsigned)MUTEX_LOCKED))
+    for (; mutex_woken(state) && !(state & MUTEX_DEAD); state = mutex_state(mutex))
+        if (mutex_change(mutex, state, give ? state | MUTEX_GIVEN : state & ~(unsigned)MUTEX_LOCKED))
             return true;
     return false;
 }
@@ -292,12 +178,12 @@ static __attribute__((noinline)) bool pass_or_give(struct thread *self, green_mu
  */
 static inline bool unlock_passing(struct thread *self, green_mutex_t *mutex)
 {
-    const unsigned state = state_of(mutex);
+    const unsigned state = mutex_state(mutex);
 
     if (!mutex_woken(state))
         return false;
     if (likely(self && ++self->passes % LOOK_EVERY != 0 && !(state & MUTEX_DEAD)) &&
-        state_change(mutex, state, state & ~(unsigned)MUTEX_LOCKED))
+        mutex_change(mutex, state, state & ~(unsigned)MUTEX_LOCKED))
         return true;
     return pass_or_give(self, mutex);
 }
@@ -305,7 +191,7 @@ static inline bool unlock_passing(struct thread *self, green_mutex_t *mutex)
 /* Nobody waits, and nobody is on the way.  The look first saves a compare and swap in vain when somebody is. */
 static inline bool open_plain(green_mutex_t *mutex)
 {
-    return state_of(mutex) == MUTEX_LOCKED && state_change(mutex, MUTEX_LOCKED, 0);
+    return mutex_state(mutex) == MUTEX_LOCKED && mutex_change(mutex, MUTEX_LOCKED, 0);
 }
 
 /* With waiters, or on the way: see at the top. */
@@ -313,7 +199,7 @@ static void unlock_slow(struct thread *self, green_mutex_t *mutex)
 {
     struct waitq *queue = waitq_of(&mutex->__queue);
 
-    if (unlikely(state_of(mutex) & MUTEX_DEAD)) {
+    if (unlikely(mutex_state(mutex) & MUTEX_DEAD)) {
         robust_lose(self, mutex);
         return;
     }
@@ -481,7 +367,7 @@ int green_mutex_unlock(green_mutex_t *mutex)
     struct thread *self = enter();
     if (!self)
         return ENOMEM;
-    if (state_of(mutex) & MUTEX_LOCKED)
+    if (mutex_state(mutex) & MUTEX_LOCKED)
         unlock_at_depth(self, mutex);
     leave(self);
     return 0;
@@ -510,7 +396,7 @@ unsigned mutex_release(struct thread *self, green_mutex_t *mutex)
  */
 static inline bool pass_on(const struct thread *self, green_mutex_t *mutex)
 {
-    if (!lock_is_idle(RANK_QUEUE) || mutex->__kind != GREEN_MUTEX_NORMAL || state_of(mutex) != MUTEX_LOCKED)
+    if (!lock_is_idle(RANK_QUEUE) || mutex->__kind != GREEN_MUTEX_NORMAL || mutex_state(mutex) != MUTEX_LOCKED)
         return false;
     struct thread *next = atomic_load_explicit(&self->proc->runnext, memory_order_relaxed);
     if (!next || next->relocks != mutex || park_outcome(next) != WAKE_READY)
@@ -527,7 +413,7 @@ unsigned mutex_release_to_next(struct thread *self, green_mutex_t *mutex)
 
 int mutex_reacquire(struct thread *self, green_mutex_t *mutex, unsigned count)
 {
-    const bool taken = !policy_inherits() && state_change(mutex, 0, MUTEX_LOCKED);
+    const bool taken = !policy_inherits() && mutex_change(mutex, 0, MUTEX_LOCKED);
     const int error = taken ? own(self, mutex) : lock_slow(self, mutex, NEVER);
 
     if (!error || error == EOWNERDEAD)
@@ -537,14 +423,14 @@ int mutex_reacquire(struct thread *self, green_mutex_t *mutex, unsigned count)
 
 bool mutex_lost(const green_mutex_t *mutex)
 {
-    return state_of(mutex) & MUTEX_LOST;
+    return mutex_state(mutex) & MUTEX_LOST;
 }
 
 int green_mutex_destroy(green_mutex_t *mutex)
 {
     if (!mutex)
         return EINVAL;
-    const unsigned state = state_of(mutex);
+    const unsigned state = mutex_state(mutex);
     if (!(state & MUTEX_LOST) && (state & (MUTEX_LOCKED | MUTEX_WAITERS) || mutex_woken(state)))
         return EBUSY;
     annotate_lock_gone(mutex);

@@ -28,10 +28,24 @@ unsigned mutex_release_to_next(struct thread *self, green_mutex_t *mutex);
 /* Lock it again as it was: 0, or, when it is robust, EOWNERDEAD or ENOTRECOVERABLE. */
 int mutex_reacquire(struct thread *self, green_mutex_t *mutex, unsigned count);
 
+/* Until it is the caller's, who is not noted as its owner yet: 0, or ETIMEDOUT, or ENOTRECOVERABLE. */
+int mutex_wait(struct thread *self, green_mutex_t *mutex, uint64_t deadline);
+
 struct thread *mutex_owner(const green_mutex_t *mutex);
 void mutex_set_owner(green_mutex_t *mutex, const struct thread *owner);
 
-/* The state word.  Take it if it is free: false when it is not; and then it is known that there is a waiter. */
+/* The state word. */
+static inline unsigned mutex_state(const green_mutex_t *mutex)
+{
+    return __atomic_load_n(&mutex->__state, __ATOMIC_RELAXED);
+}
+
+static inline bool mutex_change(green_mutex_t *mutex, unsigned from, unsigned to)
+{
+    return __atomic_compare_exchange_n(&mutex->__state, &from, to, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
+/* Take it if it is free: false when it is not; and then it is known that there is a waiter. */
 bool mutex_take(green_mutex_t *mutex);
 bool mutex_take_or_announce(green_mutex_t *mutex);
 void mutex_forget_waiters(green_mutex_t *mutex);
