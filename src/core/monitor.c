@@ -9,7 +9,8 @@
  *
  * A processor is taken only when there is a spare worker to give it to.  Without one it stays where it is until one
  * has been made.  When that fails, or takes suspiciously long, the tick's signal gets the blocked thread off its
- * processor, at the price of an EINTR; so the thread that holds the lock which the making of a worker needs can run.
+ * processor, at the price of an EINTR, and it stays off for a while (stuck.c); so the thread that holds the lock which
+ * the making of a worker needs can run.
  *
  * The monitor is a kernel thread of no processor, and calls nothing that could wait for a green thread: no malloc, no
  * stdio, no pthread_create.
@@ -29,6 +30,7 @@
 #include "core/cpu_time.h"
 #include "core/hold.h"
 #include "core/sched.h"
+#include "core/stuck.h"
 #include "core/tick.h"
 
 #define BLOCK_NS UINT64_C(20000)   /* blocked for so long: a processor is worth its move */
@@ -147,7 +149,7 @@ static bool hand_over(struct worker *worker, uint64_t since)
     if (!spare || spares() == 0)
         spares_want();
     if (!spare && spares_late(clock_now()))
-        tick_send(worker); /* off its processor, then */
+        stuck_tell(worker); /* off its processor, then */
     return revoked;
 }
 
@@ -407,4 +409,5 @@ void monitor_fork_reset(void)
     memset(&monitor, 0, sizeof monitor);
     memset(&service, 0, sizeof service);
     spares_fork_reset();
+    stuck_fork_reset();
 }

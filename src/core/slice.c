@@ -22,6 +22,7 @@
 #include "core/runq.h"
 #include "core/sched.h"
 #include "core/signals.h"
+#include "core/stuck.h"
 #include "core/switch.h"
 #include "core/tick.h"
 
@@ -463,6 +464,14 @@ void slice_judge(struct thread *self)
     tick_came(worker);
     uint64_t now = just_after_deadline(proc);
     use_charge(proc, self, now);
+    if (unlikely(stuck_taken(self))) {
+        timers_fire(proc);
+        set_next_tick(proc, self, true, now);
+        count_up(&proc->count.preemptions);
+        activation_event(GREEN_ACTIVATION_PREEMPTED, self, (int)proc->index);
+        stuck_give_way(self);
+        return;
+    }
     take_expired(proc, now, &woken);
     take_returned(proc, &woken);
     struct thread *next = policy_on ? policy_judge(self, now, &woken, &slice_over)

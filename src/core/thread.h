@@ -283,6 +283,7 @@ struct worker {
     const void *ring;            /* block.c's, as are the next: the kernel's records of its switches, or NULL */
     void *ring_place;            /* where such are mapped; stays readable for ever */
     int stat_fd;
+    struct thread *_Atomic stuck; /* stuck.c's */
     _Atomic uint64_t blocked_since;
     uint64_t blocked_switches; /* as the monitor saw it in /proc */
     uint64_t ticks_seen, used_seen, used_last, used_at, round_seen; /* the monitor's */
