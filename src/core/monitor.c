@@ -145,6 +145,8 @@ static bool hand_over(struct worker *worker, uint64_t since)
     struct worker *spare = spare_take();
     if (spare && !(revoked = worker_revoke(worker, spare, since)))
         spare_add(spare);
+    if (revoked) /* before it can be back, and count that */
+        atomic_fetch_add_explicit(&monitor.retakes, 1, memory_order_relaxed);
     lock_release(&sched_lock, RANK_SCHED);
     if (!spare || spares() == 0)
         spares_want();
@@ -162,10 +164,8 @@ static bool retake(struct worker *worker, uint64_t since, uint64_t now)
         depth_of(atomic_load_explicit(&worker->current, memory_order_acquire)) > 0 ||
         !atomic_compare_exchange_strong(&worker->hold, &owned, HOLD_REVOKING))
         return false;
-    if (may_revoke(worker, &since) && hand_over(worker, since)) {
-        atomic_fetch_add_explicit(&monitor.retakes, 1, memory_order_relaxed);
+    if (may_revoke(worker, &since) && hand_over(worker, since))
         return true;
-    }
     atomic_compare_exchange_strong(&worker->hold, &revoking, HOLD_OWNED);
     return false;
 }

@@ -54,10 +54,10 @@ void green_stats(struct green_stats *stats)
     stats->workers = workers_count();
     stats->procs = procs_count();
     stats->workers_spare = spares();
-    stats->retakes = monitor_retakes();
-    stats->retakes_cancelled = atomic_load(&hold_counts.cancelled);
-    stats->returns_idle = atomic_load(&hold_counts.idle);
+    stats->returns_idle = atomic_load(&hold_counts.idle); /* before what they are returns from: never more than that */
     stats->returns_queued = atomic_load(&hold_counts.queued);
+    stats->retakes_cancelled = atomic_load(&hold_counts.cancelled);
+    stats->retakes = monitor_retakes();
 }
 
 const char *green_tls_provider(void)
