@@ -88,21 +88,15 @@ static void store_result(void *result, const ffi_type *type, const void *room)
     switch (type->type) {
     case FFI_TYPE_VOID: /* has a size of 1 */
         return;
-    case FFI_TYPE_UINT8:
-    case FFI_TYPE_SINT8:
-        *(uint8_t *)result = (uint8_t)word;
-        return;
-    case FFI_TYPE_UINT16:
-    case FFI_TYPE_SINT16:
-        *(uint16_t *)result = (uint16_t)word;
-        return;
-    case FFI_TYPE_INT:
-    case FFI_TYPE_UINT32:
-    case FFI_TYPE_SINT32:
-        *(uint32_t *)result = (uint32_t)word;
+    case FFI_TYPE_FLOAT:
+    case FFI_TYPE_DOUBLE:
+    case FFI_TYPE_LONGDOUBLE:
+    case FFI_TYPE_COMPLEX:
+    case FFI_TYPE_STRUCT:
+        memcpy(result, room, type->size);
         return;
     default:
-        memcpy(result, room, type->size);
+        integer_store(result, type->size, word);
     }
 }
 

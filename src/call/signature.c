@@ -6,7 +6,6 @@
 
 #include <limits.h>
 #include <stddef.h>
-#include <stdint.h>
 
 _Static_assert(sizeof(size_t) == sizeof(unsigned long), "'z' is passed as unsigned long");
 
@@ -73,22 +72,19 @@ bool signature_parse(const char *text, ffi_type **result, ffi_type **types, unsi
     return next_letter(&text) == '\0';
 }
 
+void integer_store(void *value, size_t bytes, uint64_t word)
+{
+    switch (bytes) {
+    case 1: *(uint8_t *)value = (uint8_t)word; return;
+    case 2: *(uint16_t *)value = (uint16_t)word; return;
+    case 4: *(uint32_t *)value = (uint32_t)word; return;
+    default: *(uint64_t *)value = word;
+    }
+}
+
 void signature_take(void *value, const ffi_type *type, va_list *from)
 {
     switch (type->type) {
-    case FFI_TYPE_UINT8:
-    case FFI_TYPE_SINT8:
-        *(uint8_t *)value = (uint8_t)va_arg(*from, int);
-        return;
-    case FFI_TYPE_UINT16:
-    case FFI_TYPE_SINT16:
-        *(uint16_t *)value = (uint16_t)va_arg(*from, int);
-        return;
-    case FFI_TYPE_INT:
-    case FFI_TYPE_UINT32:
-    case FFI_TYPE_SINT32:
-        *(uint32_t *)value = va_arg(*from, uint32_t);
-        return;
     case FFI_TYPE_FLOAT:
         *(float *)value = (float)va_arg(*from, double);
         return;
@@ -98,7 +94,7 @@ void signature_take(void *value, const ffi_type *type, va_list *from)
     case FFI_TYPE_POINTER:
         *(void **)value = va_arg(*from, void *);
         return;
-    default:
-        *(uint64_t *)value = va_arg(*from, uint64_t);
+    default: /* what is narrower than an int has become one */
+        integer_store(value, type->size, type->size <= sizeof(int) ? va_arg(*from, unsigned) : va_arg(*from, uint64_t));
     }
 }
