@@ -29,10 +29,8 @@ static int request(struct thread *thread, green_t id, bool *first)
 /* It runs, or sleeps in the kernel. */
 static void interrupt(const struct thread *thread)
 {
-    if (cancel_at_once(thread))
+    if (cancel_at_once(thread) || cancel_ends_wait(thread))
         tick_send(thread->worker);
-    if (cancel_ends_wait(thread))
-        kernel_thread_interrupt(thread->worker);
 }
 
 /* Under the signal lock, as a signal might want the same thread. */

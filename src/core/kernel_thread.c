@@ -5,10 +5,9 @@
  * not touch), and its handler looks for its thread in the TLS block, which must be the one that libc has listed for
  * the kernel thread.  So the handler is wrapped to run on the worker's `kernel_tls`.
  *
- * The same signal, sent by ourselves and marked, ends the system call that a kernel thread sleeps in.  The tick's would
- * not do: the kernel drops a standard signal that finds one pending, and since Linux 6.13 it drops that one, too, when
- * it is a timer's and the timer has been set anew.  This one queues, whatever its number's name, and as no program can
- * block it no call is made with a mask that keeps it out.
+ * The same signal, queued with a worker's address, asks for a tick that must not get lost (tick_send), and ends a call
+ * that a cancellation ends.  This one queues, whatever its number's name, and as no program can block it no call is made
+ * with a mask that keeps it out.  It is no tick itself, as libc wants its handler on the alternate stack.
  *
  * pthread_exit() would end the worker, and pthread_getattr_np() asks the kernel for a tid that it does not know.
  */
@@ -37,14 +36,12 @@ struct kernel_action {
 
 static void (*libc_handler)(int, siginfo_t *, void *);
 
-/* Its address marks the signal as ours. */
-static char interrupt_mark;
-
 static void on_setxid(int signal, siginfo_t *info, void *ucontext)
 {
     const struct thread *self = self_thread;
 
-    if (info->si_code == SI_QUEUE && info->si_value.sival_ptr == &interrupt_mark) {
+    if (info->si_code == SI_QUEUE) {
+        tick_received(info->si_value.sival_ptr);
         if (self)
             cancel_skip_call(self, ucontext);
         return;
@@ -68,20 +65,9 @@ void kernel_thread_init(void)
     syscall(SYS_rt_sigaction, SIGSETXID, &action, NULL, sizeof action.mask);
 }
 
-void kernel_thread_interrupt(struct worker *worker)
+int kernel_thread_signal(void)
 {
-    siginfo_t info;
-    int saved_errno = errno;
-
-    memset(&info, 0, sizeof info);
-    info.si_signo = SIGSETXID;
-    info.si_code = SI_QUEUE;
-    info.si_pid = getpid();
-    info.si_value.sival_ptr = &interrupt_mark;
-    if (!libc_handler || (syscall(SYS_rt_tgsigqueueinfo, info.si_pid, worker->tid, SIGSETXID, &info) != 0 &&
-                          errno == EAGAIN)) /* too many are queued */
-        tick_send(worker);
-    errno = saved_errno;
+    return libc_handler ? SIGSETXID : 0;
 }
 
 bool kernel_thread_is_first(void)

@@ -5,16 +5,14 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-struct worker;
-
 /* True on the process's first kernel thread. */
 bool kernel_thread_is_first(void);
 
 /* Take over the signal that setuid() and its like send to every kernel thread. */
 void kernel_thread_init(void);
 
-/* End the call that its thread sleeps in, if that is one that a cancellation ends (core/cancel.h). */
-void kernel_thread_interrupt(struct worker *worker);
+/* That signal, by which tick_send() ticks; 0 while it is not ours. */
+int kernel_thread_signal(void);
 
 /* libc's pthread_getattr_np. */
 int kernel_thread_getattr(pthread_t thread, pthread_attr_t *attr);

@@ -273,6 +273,7 @@ struct worker {
     _Atomic uint64_t tick_deadline;
     uint64_t armed;              /* ns: when the timer was asked to tick, or NEVER; by the holder, or under the sched lock */
     int clock_fd;                /* a perf event that ticks while user code runs; -1: none here */
+    _Atomic bool sent;           /* a tick by tick_send(), which has not come */
     _Atomic bool clock_kicked;   /* by others: its period and whether it ticks are not what the next three say */
     bool clock_on, clock_ticked; /* guarded as armed is: it ticks; it has since its period was chosen */
     bool clock_aimed;            /* it was last set for a deadline */

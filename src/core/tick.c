@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/futex.h"
+#include "core/kernel_thread.h"
 #include "core/monitor.h"
 #include "core/sched.h"
 
@@ -64,19 +65,62 @@ const char *tick_source_name(void)
     return any && has_clock(any) ? "perf" : "timer";
 }
 
-bool tick_send(struct worker *worker)
+static bool queue(const struct worker *worker, int signal, void *value)
 {
     siginfo_t info;
 
     memset(&info, 0, sizeof info);
-    info.si_signo = settings.signal;
+    info.si_signo = signal;
     info.si_code = SI_QUEUE;
     info.si_pid = getpid();
-    info.si_value.sival_ptr = &tick_mark;
-    int saved_errno = errno;
-    bool sent = syscall(SYS_rt_tgsigqueueinfo, info.si_pid, worker->tid, settings.signal, &info) == 0 || errno != ESRCH;
+    info.si_value.sival_ptr = value;
+    return syscall(SYS_rt_tgsigqueueinfo, info.si_pid, worker->tid, signal, &info) == 0;
+}
+
+static bool is_there(const struct worker *worker)
+{
+    return syscall(SYS_tgkill, getpid(), worker->tid, 0) == 0 || errno != ESRCH;
+}
+
+/*
+ * By way of libc's signal, which queues: one of the program's number is dropped when one is pending, and since Linux 6.13
+ * that one, too, when it is a timer's and the timer is set anew.  One at a time, as a worker may be in an uninterruptible
+ * call for long.
+ */
+bool tick_send(struct worker *worker)
+{
+    const int saved_errno = errno;
+    bool sent = true;
+
+    if (atomic_exchange(&worker->sent, true)) {
+        sent = is_there(worker);
+    } else if (!kernel_thread_signal() || !queue(worker, kernel_thread_signal(), worker)) {
+        atomic_store(&worker->sent, false);
+        sent = queue(worker, settings.signal, &tick_mark) || errno != ESRCH; /* too many may be queued */
+    }
     errno = saved_errno;
     return sent;
+}
+
+/* Nobody sets the timer before the tick comes, which is when this handler returns. */
+void tick_received(struct worker *worker)
+{
+    const int saved_errno = errno;
+
+    atomic_store(&worker->sent, false);
+    queue(worker, settings.signal, &tick_mark);
+    errno = saved_errno;
+}
+
+void tick_hold_back(struct worker *worker)
+{
+    atomic_store(&worker->sent, true);
+}
+
+void tick_let_come(struct worker *worker)
+{
+    atomic_store(&worker->sent, false);
+    worker->tick_pending = true;
 }
 
 /* Signal the workers that are due; the first deadline of the others. */
@@ -88,7 +132,7 @@ static uint64_t ticker_round(uint64_t now)
         uint64_t deadline = atomic_load(&worker->tick_deadline);
         if (deadline <= now) {
             if (atomic_compare_exchange_strong(&worker->tick_deadline, &deadline, NEVER))
-                tick_send(worker);
+                queue(worker, settings.signal, &tick_mark);
         } else if (deadline < first) {
             first = deadline;
         }
@@ -150,6 +194,7 @@ int tick_worker_start(struct worker *worker)
     struct sigevent event;
 
     atomic_store(&worker->tick_deadline, NEVER);
+    atomic_store(&worker->sent, false);
     worker->armed = NEVER;
     worker->clock_fd = settings.preempt ? clock_open(worker) : -1;
     if (!settings.preempt || settings.tick == GREEN_TICK_MONITOR)
@@ -374,4 +419,5 @@ void tick_on_return(struct worker *worker)
 void tick_fork_reset(void)
 {
     atomic_store(&ticker.running, false);
+    atomic_store(&self_thread->worker->sent, false);
 }

@@ -58,8 +58,13 @@ bool tick_kick(struct worker *worker);
  */
 void tick_again(struct worker *worker);
 
-/* Signal it now, from any kernel thread; false when its own is no more. */
+/* Signal it now, from any kernel thread, which never gets lost; false when its own is no more. */
 bool tick_send(struct worker *worker);
+/* The signal that asks for it has come, and its handler calls this. */
+void tick_received(struct worker *worker);
+/* It shall not for a while, in the worker itself: the next program, if there is to be one, does not know it. */
+void tick_hold_back(struct worker *worker);
+void tick_let_come(struct worker *worker);
 
 bool tick_is_ours(const siginfo_t *info);
 

@@ -121,6 +121,7 @@ static void hand_mask(struct handed *handed)
     if (handed->inside) {
         enter();
         hold_processor(self);
+        tick_hold_back(self->worker);
     }
     signal_set(&mask, signal_mask(self));
     kernel_sigmask(SIG_SETMASK, &mask, &handed->mask);
@@ -137,8 +138,10 @@ static void take_back_mask(struct handed *handed)
     if (handed->inside)
         take_back_pending(self, handed);
     kernel_sigmask(SIG_SETMASK, &handed->mask, NULL);
-    if (handed->inside)
+    if (handed->inside) {
+        tick_let_come(self->worker);
         leave(self);
+    }
 }
 
 static void hand_over(struct handed *handed)
