@@ -1,6 +1,7 @@
 /* The pages of stacks that lie unused go back to the system. */
 #ifndef __SANITIZE_ADDRESS__ /* it is the monitor's service that reaps, and AddressSanitizer runs without the monitor */
 #include <alloca.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@ TestSuite(reaper, .timeout = LIMIT);
 enum { MANY = 200, DEEP = 128 * 1024 };
 
 static green_sem_t gate;
+static atomic_int deep;
 
 static void *go_deep(void *arg)
 {
@@ -18,6 +20,7 @@ static void *go_deep(void *arg)
 
     for (size_t i = 0; i < DEEP; i += 1024)
         room[i] = 1;
+    atomic_fetch_add(&deep, 1);
     must(green_sem_wait(&gate) == 0);
     return arg;
 }
@@ -33,23 +36,27 @@ static unsigned long resident(void)
     return there * 4096;
 }
 
-static void run_all(void)
+/* What was resident while all were deep: from the first end on, stacks may be trimmed. */
+static unsigned long run_all(void)
 {
     green_t threads[MANY];
 
+    atomic_store(&deep, 0);
     for (int i = 0; i < MANY; i++)
         threads[i] = spawn(go_deep, threads);
+    wait_for(atomic_load(&deep) == MANY);
+    const unsigned long most = resident();
     for (int i = 0; i < MANY; i++)
         cr_assert_eq(green_sem_post(&gate), 0);
     for (int i = 0; i < MANY; i++)
         cr_assert_eq(join_result(threads[i]), threads);
+    return most;
 }
 
 ON_BOTH(reaper, pages_go_back)
 {
     cr_assert_eq(green_sem_init(&gate, 0, 0), 0);
-    run_all();
-    unsigned long before = resident();
+    const unsigned long before = run_all();
     wait_for(stats_now().stacks_trimmed >= MANY / 4);
     cr_assert_lt(resident(), before - MANY / 4 * (DEEP / 2));
     run_all(); /* on the same stacks */
