@@ -18,6 +18,10 @@
  * before the first handler runs.  A thread whose green_join() is cancelled leaves the other one joinable.  In a critical
  * section (green_critical_enter) nothing is a cancellation point.
  *
+ * With the asynchronous type a thread ends in any other wait, too: for a mutex, a read-write lock, a barrier, another
+ * thread's green_once().  What it waited for goes to the next waiter, or is its own already when it ends; which of the
+ * two it is, a handler can ask of a mutex that knows its owner.  Who ends in green_barrier_wait() has not arrived.
+ *
  * Of libc's calls, under their own names, are cancellation points of green threads, bound ones included:
  *   time       sleep usleep nanosleep clock_nanosleep pause
  *   files      open openat creat close read write pread pwrite readv writev preadv pwritev (and these with 64) fsync

@@ -37,7 +37,7 @@ static void interrupt(const struct thread *thread)
 static void wake(struct thread *self, struct thread *thread)
 {
     signals_lock();
-    if (cancel_ends_wait(thread) && park_claim_for_signal(thread))
+    if (cancel_unparks(thread) && park_claim_for_signal(thread))
         signal_resume(self, thread);
     else if (atomic_load(&thread->state) == THREAD_RUNNING)
         interrupt(thread);

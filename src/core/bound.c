@@ -25,6 +25,7 @@
 #include "base/annotate.h"
 #include "base/futex.h"
 #include "base/kernel_signal.h"
+#include "core/cancel.h"
 #include "core/foreign.h"
 #include "core/kernel_thread.h"
 #include "core/sched.h"
@@ -202,12 +203,14 @@ void bound_part(struct thread *self, struct thread *ended, bool wait)
 
     if (!foreign->program_stack)
         return;
+    const bool before = cancel_postpone(self);
     leave(self);
     if (wait)
         pthread_join(foreign->kernel_thread, NULL); /* which only has to leave its stack */
     else
         pthread_detach(foreign->kernel_thread);
     enter();
+    cancel_postpone_end(self, before);
 }
 
 static void take_back(struct foreign *foreign)

@@ -14,7 +14,15 @@
  *
  * Where it is acted upon: at depth 0, nothing of the library's held, where the handlers of a signal would run:
  * signal_interlude() for a wait that holds nothing, or the call itself for one that must first take its mutex or its mask
- * back.  The asynchronous type makes every safe point such a place, and a running thread is sent a tick.
+ * back.
+ *
+ * The asynchronous type makes every safe point such a place.  A running thread is sent a tick; a parked one is claimed
+ * and woken whatever it waits for (cancel_unparks()), as for a signal here too: a mutex or a turn that is its own by then
+ * stays so, and one that comes later goes to the next waiter.  A call that is at depth 0 in the middle of its work, for
+ * handlers to run, and has something to put right first postpones it until then (cancel_postpone()): to lock the mutex
+ * of a condition again, to withdraw from a barrier, to release whom it has joined.  Requester and thread meet over
+ * `postpones` as over `cancellable`.  Rejected: to leave that to the way out of the stack, as a frame's cleanup, for
+ * which these calls would have to be made at depth 0.
  *
  * Calls of libc's that block in the kernel (cancel/point.h) announce themselves in the same way, at depth 0.  Their
  * thread runs, to us: its kernel thread is sent a signal (kernel_thread.c), which ends what it sleeps in.  The handler
@@ -24,7 +32,7 @@
  * its handler ends.
  *
  * Rejected: a wake-up of its own for cancelled waiters, a third rival for each claim; and waking every waiter, whatever
- * it waits for: a thread would lose its place in the queue of a mutex.
+ * it waits for, for the deferred type: a thread would lose its place in the queue of a mutex.
  */
 #ifndef CANCEL_H
 #define CANCEL_H
@@ -55,8 +63,37 @@ static inline bool cancel_ends_wait(const struct thread *thread)
 static inline bool cancel_at_once(const struct thread *thread)
 {
     return unlikely(cancel_marked(thread)) && !thread->ending &&
+           !atomic_load_explicit(&thread->postpones, memory_order_relaxed) &&
            cancel_is(thread, CANCEL_REQUESTED | CANCEL_ASYNCHRONOUS,
                      CANCEL_REQUESTED | CANCEL_DISABLED | CANCEL_ASYNCHRONOUS);
+}
+
+/* Whatever a parked thread waits for, its wait shall end for it. */
+static inline bool cancel_unparks(const struct thread *thread)
+{
+    return cancel_ends_wait(thread) || cancel_at_once(thread);
+}
+
+/*
+ * At depth > 0: until cancel_postpone_end(), which gets what this returns, no asynchronous cancellation of the calling
+ * thread, not in handlers either.
+ */
+static inline bool cancel_postpone(struct thread *self)
+{
+    const bool before = atomic_load_explicit(&self->postpones, memory_order_relaxed);
+
+    atomic_store_explicit(&self->postpones, true, memory_order_relaxed);
+    compiler_barrier();
+    return before;
+}
+
+/* A request that came meanwhile is acted upon when the depth is 0. */
+static inline void cancel_postpone_end(struct thread *self, bool before)
+{
+    atomic_store_explicit(&self->postpones, before, memory_order_relaxed);
+    compiler_barrier();
+    if (cancel_at_once(self))
+        self->worker->tick_pending = true;
 }
 
 /* The calling thread shall end at its next cancellation point. */

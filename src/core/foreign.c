@@ -204,6 +204,8 @@ enum wake foreign_park(struct thread *self, struct lock *lock, enum lock_rank ra
     foreign_sleep(self);
     own_safe_end(self->worker);
     atomic_store(&self->state, THREAD_RUNNING);
+    if (cancel_at_once(self)) /* whoever asked has seen it PARKED, and has not interrupted it */
+        self->worker->tick_pending = true;
     errno = saved_errno;
     if (unlikely(annotate_valgrind_races))
         annotate_valgrind_acquire(self);

@@ -114,11 +114,13 @@ static bool join_take_back(struct thread *self, struct thread *target)
             return true;
     if ((uint32_t)life != LIFE_JOINED)
         return true; /* somebody else has, for a deadlock: then it is found again */
+    const bool before = cancel_postpone(self); /* nobody else can join that one any more */
     while (atomic_load_explicit(&target->state, memory_order_acquire) != THREAD_EXITED) {
         leave(self);
         green_yield();
         enter();
     }
+    cancel_postpone_end(self, before);
     return false;
 }
 

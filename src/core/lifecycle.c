@@ -34,6 +34,7 @@ void life_begin(struct thread *thread, bool detached)
 
     atomic_store_explicit(&thread->cancel, generation << 32, memory_order_relaxed);
     thread->ending = ENDING_NOT;
+    atomic_store_explicit(&thread->postpones, false, memory_order_relaxed);
     thread->cleanups = NULL;
     atomic_store_explicit(&thread->life, generation << 32 | (detached ? LIFE_DETACHED : LIFE_JOINABLE),
                           memory_order_release);

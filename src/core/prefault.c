@@ -31,6 +31,7 @@
 #include <unistd.h>
 
 #include "base/futex.h"
+#include "core/cancel.h"
 #include "core/sched.h"
 #include "core/signals.h"
 #include "mem/populate.h"
@@ -190,17 +191,18 @@ static void await(struct thread *self, struct request *request)
         request->waiter = NULL;
         if (signal) {
             lock_release(&pool.lock, RANK_OPEN_QUEUE);
-            signal_interlude(self);
+            signal_interlude(self); /* delegate() has postponed the rest */
             lock_acquire(&pool.lock, RANK_OPEN_QUEUE);
         }
     }
     lock_release(&pool.lock, RANK_OPEN_QUEUE);
 }
 
-/* On a green thread: have a helper do it. */
+/* On a green thread: have a helper do it, with which it shares its stack until then. */
 static int delegate(struct thread *self, uintptr_t at, uintptr_t end)
 {
     struct request request = {.at = at, .end = end};
+    const bool before = cancel_postpone(self);
 
     if (enqueue(&request)) {
         leave(self);
@@ -210,6 +212,7 @@ static int delegate(struct thread *self, uintptr_t at, uintptr_t end)
             do_without(self);
     }
     await(self, &request);
+    cancel_postpone_end(self, before);
     return request.error;
 }
 

@@ -59,6 +59,8 @@ void signal_run_in_handler(struct thread *self, ucontext_t *interrupted);
 
 /* A wait was ended for a signal (WAKE_SIGNAL): run its handlers, at depth 1.  What that means for the wait. */
 enum handled signal_interlude(struct thread *self);
+/* The same, but that the thread is not cancelled in it by the asynchronous type: cancel_postpone(). */
+enum handled signal_interlude_within(struct thread *self);
 
 /* A thread that has parked was marked while it was on its way: wake it again if it must be.  No lock is held. */
 void signal_found_parked(struct thread *left);

@@ -93,6 +93,7 @@ struct thread {
     _Atomic uint8_t state;
     _Atomic bool cancellable;    /* own; others look: it is in a call that a cancellation ends */
     uint8_t ending;              /* own: enum ending */
+    _Atomic bool postpones;      /* own; others look: the asynchronous cancellation, see cancel.h */
 
     struct proc *proc;           /* its worker's while it runs: a load less on the way to the next thread */
     _Atomic uint32_t special;    /* enum special, ored */

@@ -253,6 +253,7 @@ void signal_call_handler(struct thread *self, const struct sigaction *action, si
 static void run_handler(struct thread *self, struct delivery *delivery, ucontext_t *context)
 {
     struct signal_frame frame = {.below = self->frames, .mask = delivery->mask};
+    frame.postpones = atomic_load_explicit(&self->postpones, memory_order_relaxed);
     const uint64_t kernel_mask = context_mask(context);
     const bool cancellable = atomic_load_explicit(&self->cancellable, memory_order_relaxed);
     int saved_errno = errno;
@@ -317,10 +318,19 @@ enum handled signal_interlude(struct thread *self)
         return HANDLED_NONE;
     leave(self);
     signal_run(self, NULL);
-    if (unlikely(cancel_ends_wait(self)))
+    if (unlikely(cancel_unparks(self)))
         cancel_take(self);
     enter();
     return self->handled;
+}
+
+enum handled signal_interlude_within(struct thread *self)
+{
+    const bool before = cancel_postpone(self);
+    const enum handled handled = signal_interlude(self);
+
+    cancel_postpone_end(self, before);
+    return handled;
 }
 
 void signal_found_parked(struct thread *left)
@@ -328,7 +338,7 @@ void signal_found_parked(struct thread *left)
     struct thread *self = self_thread;
 
     signals_lock();
-    if ((signal_due(left) || cancel_ends_wait(left)) && park_claim_for_signal(left))
+    if ((signal_due(left) || cancel_unparks(left)) && park_claim_for_signal(left))
         signal_resume(self, left);
     signals_unlock();
 }

@@ -9,6 +9,7 @@
 #include <setjmp.h>
 
 #include "base/annotate.h"
+#include "core/cancel.h"
 #include "mem/interpose.h"
 #include "signal/signal.h"
 
@@ -39,6 +40,16 @@ static void forget_frames(const struct thread *self, uintptr_t sp)
         annotate_stack_reuse(self->stack.low, sp - low);
 }
 
+/* The call that was interrupted is left with its handlers, and nothing can be put right for it any more. */
+static void forget_call(struct thread *self)
+{
+    const bool before = self->frames && self->frames->postpones;
+
+    atomic_store_explicit(&self->postpones, before, memory_order_relaxed);
+    if (cancel_at_once(self))
+        self->worker->tick_pending = true;
+}
+
 static void leave_frames(const struct __jmp_buf_tag *env)
 {
     struct thread *self = self_thread;
@@ -52,8 +63,10 @@ static void leave_frames(const struct __jmp_buf_tag *env)
         mask = self->frames->mask;
         left = true;
     }
-    if (left)
+    if (left) {
         forget_frames(self, sp);
+        forget_call(self);
+    }
     if (!left || !env->__mask_was_saved)
         return;
     const uint64_t before = signal_mask(self);

@@ -175,6 +175,7 @@ struct signal_frame {
     struct signal_frame *below;
     uint64_t mask; /* to come back to */
     bool on_altstack;
+    bool postpones; /* the thread's, of the call that was interrupted */
 };
 void signal_call_handler(struct thread *self, const struct sigaction *action, siginfo_t *info, ucontext_t *context);
 

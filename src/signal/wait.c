@@ -200,7 +200,7 @@ static enum handled suspend_once(struct thread *self)
         list_remove(&suspended, self);
         signals_unlock();
     }
-    return signal_interlude(self);
+    return signal_interlude_within(self);
 }
 
 int green_sigsuspend(const sigset_t *mask)

@@ -6,15 +6,20 @@
  * else, as soon as one of them runs.
  *
  * But for those whom a signal has woken: they run its handlers and come back to see whether their round is over.
- * They are what is left of `inside` at the end of a round, and destroy waits for them.
+ * They are what is left of `inside` at the end of a round, and destroy waits for them.  One that is cancelled there, which
+ * only the asynchronous type can do, has not arrived: the round waits for another in its place.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "base/annotate.h"
+#include "core/cancel.h"
 #include "core/signals.h"
 #include "sync/shared.h"
 #include "sync/waitq.h"
+
+enum { WITHDRAWN = -2 };
+_Static_assert((int)WITHDRAWN != GREEN_BARRIER_SERIAL_THREAD, "it is no result of a wait");
 
 int green_barrierattr_init(green_barrierattr_t *attr)
 {
@@ -62,8 +67,8 @@ static void end_round(struct thread *self, green_barrier_t *barrier)
     waitq_ready_all(self, waiters);
 }
 
-/* The lock is held, and released. */
-static void await_round(struct thread *self, green_barrier_t *barrier)
+/* The lock is held, and released.  WITHDRAWN when its own cancellation came first, else 0. */
+static int await_round(struct thread *self, green_barrier_t *barrier)
 {
     struct waitq *queue = waitq_of(&barrier->__queue);
     const unsigned round = barrier->__round;
@@ -72,11 +77,15 @@ static void await_round(struct thread *self, green_barrier_t *barrier)
     do {
         waitq_join(queue, self, NEVER);
         if (waitq_park(queue, self, RANK_QUEUE) == 0)
-            return;
-        signal_interlude(self);
+            return 0;
+        signal_interlude_within(self);
         lock_acquire(&queue->lock, RANK_QUEUE);
-    } while (barrier->__round == round);
+    } while (barrier->__round == round && !cancel_at_once(self));
+    const bool withdraws = barrier->__round == round;
+    if (withdraws)
+        barrier->__arrived--;
     waitq_depart(queue, self, &barrier->__inside, RANK_QUEUE);
+    return withdraws ? WITHDRAWN : 0;
 }
 
 static int wait_at_depth(struct thread *self, green_barrier_t *barrier)
@@ -86,8 +95,7 @@ static int wait_at_depth(struct thread *self, green_barrier_t *barrier)
         end_round(self, barrier);
         return GREEN_BARRIER_SERIAL_THREAD;
     }
-    await_round(self, barrier);
-    return 0;
+    return await_round(self, barrier);
 }
 
 int green_barrier_wait(green_barrier_t *barrier)
@@ -95,9 +103,13 @@ int green_barrier_wait(green_barrier_t *barrier)
     if (barrier)
         annotate_release(barrier);
     struct thread *self = barrier ? enter() : NULL;
+    int result;
     if (!self)
         return barrier ? ENOMEM : EINVAL;
-    int result = wait_at_depth(self, barrier);
+    while ((result = wait_at_depth(self, barrier)) == WITHDRAWN) {
+        leave(self); /* where it ends, unless a handler there forbids it */
+        enter();
+    }
     leave(self);
     annotate_acquire(barrier);
     return result;

@@ -104,6 +104,21 @@ static void announce_unlock(struct thread *self, green_mutex_t *mutex)
     enter();
 }
 
+/*
+ * Who leaves by itself.  Nobody hands it the mutex any more, nor in the waits of its handlers; and it is not cancelled
+ * there, without the mutex.
+ */
+static void wait_failed(struct thread *self, green_cond_t *cond, int error)
+{
+    struct waitq *queue = waitq_of(&cond->__queue);
+
+    self->relocks = NULL;
+    lock_acquire(&queue->lock, RANK_COND);
+    waitq_depart(queue, self, &cond->__inside, RANK_COND);
+    if (error == EINTR)
+        signal_interlude_within(self);
+}
+
 static int wait_at_depth(struct thread *self, green_cond_t *cond, green_mutex_t *mutex, uint64_t deadline)
 {
     struct waitq *queue = waitq_of(&cond->__queue);
@@ -121,14 +136,10 @@ static int wait_at_depth(struct thread *self, green_cond_t *cond, green_mutex_t 
     unsigned count = mutex_release_to_next(self, mutex);
     error = waitq_park_inline(queue, self, RANK_COND);
     cancel_point_end(self); /* cleanup handlers find the mutex locked */
-    if (error) {
-        lock_acquire(&queue->lock, RANK_COND);
-        waitq_depart(queue, self, &cond->__inside, RANK_COND);
-    }
-    if (error == EINTR)
-        signal_interlude(self);
-    if (!self->relocks)
-        return error;
+    if (unlikely(error))
+        wait_failed(self, cond, error);
+    else if (!self->relocks)
+        return 0;
     self->relocks = NULL;
     const int owner_error = mutex_reacquire(self, mutex, count);
     return owner_error ? owner_error : error;

@@ -35,6 +35,7 @@
 #include <limits.h>
 
 #include "base/annotate.h"
+#include "core/cancel.h"
 #include "core/fork.h"
 #include "core/signals.h"
 #include "sync/inherit.h"
@@ -411,10 +412,20 @@ unsigned mutex_release_to_next(struct thread *self, green_mutex_t *mutex)
     return pass_on(self, mutex) ? 0 : mutex_release(self, mutex);
 }
 
+/* It is not cancelled before it has it. */
+static int relock_slow(struct thread *self, green_mutex_t *mutex)
+{
+    const bool before = cancel_postpone(self);
+    const int error = lock_slow(self, mutex, NEVER);
+
+    cancel_postpone_end(self, before);
+    return error;
+}
+
 int mutex_reacquire(struct thread *self, green_mutex_t *mutex, unsigned count)
 {
     const bool taken = !policy_inherits() && mutex_change(mutex, 0, MUTEX_LOCKED);
-    const int error = taken ? own(self, mutex) : lock_slow(self, mutex, NEVER);
+    const int error = taken ? own(self, mutex) : relock_slow(self, mutex);
 
     if (!error || error == EOWNERDEAD)
         mutex->__count = count;
