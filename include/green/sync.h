@@ -68,12 +68,14 @@ typedef struct {
     unsigned __reserved_word;
     uint64_t __owner;
     struct __green_queue __queue;
-    uint64_t __reserved[2];
+    uint64_t __reserved[1];
+    uint64_t __passing;
 } green_rwlock_t;
 
 typedef struct {
     int __shared;
-    int __reserved[3];
+    int __kind;
+    int __reserved[2];
 } green_rwlockattr_t;
 
 typedef struct {
@@ -322,9 +324,11 @@ GREEN_API int green_sem_getvalue(green_sem_t *sem, int *value);
  * handed to the head of it: a writer alone, readers together with those right behind them.  A newcomer does not pass
  * the line, so neither readers nor writers can starve.  One exception: a thread that holds any read-write lock to
  * read passes those who wait, or reading twice with a writer in between would be a deadlock.  So read locks nest,
- * each with an unlock of its own.
+ * each with an unlock of its own.  An attribute (green_rwlockattr_setkind_np) makes it another rule.
  */
-#define GREEN_RWLOCK_INITIALIZER {0, 0, 0, {0, 0, 0}, {0, 0}}
+#define GREEN_RWLOCK_INITIALIZER {0, 0, 0, {0, 0, 0}, {0}, 0}
+/* The same, of the kind GREEN_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP. */
+#define GREEN_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP {0, 0, 0, {0, 0, 0}, {0}, 2}
 
 /*
  * Attributes, of which there is GREEN_PROCESS_PRIVATE alone.  None of these blocks.  Signal handler: yes.
@@ -333,6 +337,24 @@ GREEN_API int green_sem_getvalue(green_sem_t *sem, int *value);
  */
 GREEN_API int green_rwlockattr_init(green_rwlockattr_t *attr);
 GREEN_API int green_rwlockattr_destroy(green_rwlockattr_t *attr);
+
+/*
+ * The kind: which readers pass the line.  Writers never do.  GREEN_RWLOCK_...
+ *   PREFER_WRITER_NP               (default) those that hold any read-write lock to read, as above
+ *   PREFER_READER_NP               all, while others read: writers can starve, as they can with libc's default
+ *   PREFER_WRITER_NONRECURSIVE_NP  none: nobody starves, but to read twice with a writer in between is a deadlock
+ * So that a program which sets one of the first two may read twice, as with libc.  libc's default is PREFER_READER_NP: a
+ * program relies on it when a thread that reads waits for another one to read as well, and must set it here.  Of a lock
+ * that is shared between processes the kind means nothing.  Neither blocks.  Signal handler: yes.
+ * Source: pthread_rwlockattr_setkind_np, _getkind_np (glibc).
+ *   EINVAL  no such kind; a null pointer
+ */
+#define GREEN_RWLOCK_PREFER_READER_NP 0
+#define GREEN_RWLOCK_PREFER_WRITER_NP 1
+#define GREEN_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP 2
+#define GREEN_RWLOCK_DEFAULT_NP GREEN_RWLOCK_PREFER_WRITER_NP
+GREEN_API int green_rwlockattr_setkind_np(green_rwlockattr_t *attr, int kind);
+GREEN_API int green_rwlockattr_getkind_np(const green_rwlockattr_t *attr, int *kind);
 
 /*
  * Make a read-write lock, which is open, and end its use.  attr may be NULL, as for GREEN_RWLOCK_INITIALIZER.  Neither

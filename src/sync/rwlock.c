@@ -12,7 +12,7 @@
  *
  * A thread that has a read lock already passes the queue, or two reads of its own with a writer in between would wait
  * for each other.  Which lock it has is not looked at, only that it has one (read_locks): a list of them would have
- * to be searched at every lock.
+ * to be searched at every lock.  Attributes make a lock whose readers all pass, or none (may_pass).
  */
 #include <errno.h>
 #include <string.h>
@@ -23,6 +23,9 @@
 #include "sync/waitq.h"
 
 enum { WRITER = 1, WAITERS = 2, READER = 4, SPINS = 100 };
+
+/* `__passing`: which readers pass the queue.  0, as in the initialiser: those that hold a read lock. */
+enum passing { PASSING_HOLDERS, PASSING_ALL, PASSING_NONE = 2 /* the initialiser's */ };
 #define READERS_MAX (UINT32_MAX / READER / 2)
 
 int green_rwlockattr_init(green_rwlockattr_t *attr)
@@ -30,6 +33,7 @@ int green_rwlockattr_init(green_rwlockattr_t *attr)
     if (!attr)
         return EINVAL;
     memset(attr, 0, sizeof *attr);
+    attr->__kind = GREEN_RWLOCK_DEFAULT_NP;
     return 0;
 }
 
@@ -68,13 +72,28 @@ static void set_owner(green_rwlock_t *lock, const struct thread *owner)
     __atomic_store_n(&lock->__owner, (uintptr_t)owner, __ATOMIC_RELAXED);
 }
 
+static const enum passing passing_of_kind[] = {
+    [GREEN_RWLOCK_PREFER_READER_NP] = PASSING_ALL,
+    [GREEN_RWLOCK_PREFER_WRITER_NP] = PASSING_HOLDERS,
+    [GREEN_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP] = PASSING_NONE,
+};
+
 int green_rwlock_init(green_rwlock_t *lock, const green_rwlockattr_t *attr)
 {
-    (void)attr;
-    if (!lock)
+    const int kind = attr ? attr->__kind : GREEN_RWLOCK_DEFAULT_NP;
+
+    if (!lock || kind < 0 || kind > GREEN_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP)
         return EINVAL;
     memset(lock, 0, sizeof *lock);
+    lock->__passing = passing_of_kind[kind];
     return 0;
+}
+
+static bool may_pass(const struct thread *self, const green_rwlock_t *lock)
+{
+    const enum passing passing = (enum passing)lock->__passing;
+
+    return passing == PASSING_HOLDERS ? self->read_locks > 0 : passing == PASSING_ALL;
 }
 
 int green_rwlock_destroy(green_rwlock_t *lock)
@@ -142,7 +161,7 @@ static int take_or_announce(struct thread *self, green_rwlock_t *lock, bool writ
 {
     for (;;) {
         const unsigned state = state_of(lock);
-        const bool passes = !(state & WAITERS) || (!writes && self->read_locks > 0);
+        const bool passes = !(state & WAITERS) || (!writes && may_pass(self, lock));
         const unsigned next = passes ? taken(state, writes) : 0;
         if (!writes && state / READER >= READERS_MAX)
             return EAGAIN;
@@ -280,7 +299,7 @@ static int lock_clock(green_rwlock_t *lock, bool writes, clockid_t clock, const 
     return error ? error : lock_until(lock, writes, deadline);
 }
 
-/* A reader with waiters before it may pass them if it has a read lock. */
+/* A reader with waiters before it, which may pass them. */
 static int try_passing(green_rwlock_t *lock)
 {
     struct waitq *queue = waitq_of(&lock->__queue);
@@ -302,7 +321,7 @@ int green_rwlock_tryrdlock(green_rwlock_t *lock)
 {
     int error = lock_fast(lock, false);
 
-    if (error == EBUSY && self_thread->read_locks > 0)
+    if (error == EBUSY && may_pass(self_thread, lock))
         return try_passing(lock);
     return error == EDEADLK ? EBUSY : error;
 }

@@ -6,7 +6,7 @@
 
 TestSuite(cancel_async_race, .timeout = LIMIT);
 
-enum { ROUNDS = 3000, BOUND_ROUNDS = 300 };
+enum { ROUNDS = 1000, BOUND_ROUNDS = 200 };
 
 static green_rwlock_t rwlock = GREEN_RWLOCK_INITIALIZER;
 static green_barrier_t barrier;
