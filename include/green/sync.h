@@ -346,7 +346,7 @@ GREEN_API int green_rwlockattr_destroy(green_rwlockattr_t *attr);
  * So that a program which sets one of the first two may read twice, as with libc.  libc's default is PREFER_READER_NP: a
  * program relies on it when a thread that reads waits for another one to read as well, and must set it here.  Of a lock
  * that is shared between processes the kind means nothing.  Neither blocks.  Signal handler: yes.
- * Source: pthread_rwlockattr_setkind_np, _getkind_np (glibc).
+ * Source: pthread_rwlockattr_setkind_np, _getkind_np.
  *   EINVAL  no such kind; a null pointer
  */
 #define GREEN_RWLOCK_PREFER_READER_NP 0
