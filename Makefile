@@ -41,8 +41,8 @@ SONAME := libgreen.so.$(MAJOR)
 export BUILD CC CXX SANITIZE
 # LeakSanitizer does not know the stacks of green threads; leaks are Valgrind's part.
 export ASAN_OPTIONS ?= detect_leaks=0
-# In the child of a fork ThreadSanitizer looks at nothing; nor does it then have to end it.
-export TSAN_OPTIONS ?= die_after_fork=0 atexit_sleep_ms=0
+# In the child of a fork ThreadSanitizer looks at nothing; nor does it then have to end it.  No memory is an error number.
+export TSAN_OPTIONS ?= die_after_fork=0 atexit_sleep_ms=0 allocator_may_return_null=1
 
 # Flags.
 
@@ -54,7 +54,7 @@ COMMON := -pthread -Iinclude $(WARN) $(SANITIZE_FLAGS) $(if $(DEBUG),-DGREEN_DEB
 GNU := -D_GNU_SOURCE
 # ThreadSanitizer is told what the library does (base/annotate.h), and sees none of it; of libc, not these (base/unseen.c).
 TSAN := $(filter thread,$(SANITIZE))
-UNSEEN_NAMES := memcpy memmove memset ioctl open close pread mmap munmap
+UNSEEN_NAMES := memcpy memmove memset ioctl open close pread mmap munmap sigemptyset sigfillset
 # To g++, a structure and a function of one name, as green_stats is and stat(2), shadow each other.
 C_FLAGS = -std=gnu11 -Wstrict-prototypes -Wshadow $(GNU) $(COMMON) $(CPPFLAGS) $(CFLAGS)
 CXX_FLAGS = -std=gnu++17 $(COMMON) $(CPPFLAGS) $(CFLAGS)

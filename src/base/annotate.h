@@ -10,10 +10,13 @@
  * call by call.  Where that says too much (a send is ordered with all receives before it, not with the one that made room
  * for it), some races go unseen; it never says too little, so there is no false alarm.
  *
- * Limits.  Handlers of signals and asynchronous cancellation wait for the thread to call the library.  A race is reported
- * with the thread's number, its stack and that of the other access, but the creator it names is whoever had the block
- * made.  Threads whose block has been the same one after the other are one to it.  Of C that is left by green_exit() or
- * cancellation it must know the frames: -fexceptions.  About 8,000 threads at a time.  In the child of a fork it is off.
+ * Limits.  Handlers of signals and asynchronous cancellation wait for the thread to call the library.  A race is
+ * reported with the thread's number, its stack and that of the other access, but the creator it names is whoever had
+ * the block made.  An atomic is a lock of its own: a thread in a critical section, or one that is more urgent, or any
+ * without the monitor, may wait for ever for a preempted thread that is within the same atomic; and a policy of the
+ * program's, which ticks call, may not use any.  Threads whose block has been the same one after the other are one to
+ * it.  Of C that is left by green_exit() or cancellation it must know the frames: -fexceptions.  About 8,000 threads at
+ * a time.  In the child of a fork it is off.
  *
  * Helgrind and DRD know kernel threads alone, and each instruction of them, the library's as well.  Under them a thread
  * that leaves a worker releases itself, and is acquired where it goes on, so that it is not taken for several; what

@@ -8,6 +8,7 @@
 #ifdef GREEN_TSAN
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,6 +24,8 @@ int unseen_close(int fd);
 ssize_t unseen_pread(int fd, void *memory, size_t bytes, off_t offset);
 void *unseen_mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset);
 int unseen_munmap(void *at, size_t bytes);
+int unseen_sigemptyset(sigset_t *set);
+int unseen_sigfillset(sigset_t *set);
 
 /* Volatile, or compilers make a call of memcpy() of the loop, which is this one. */
 void *unseen_memcpy(void *to, const void *from, size_t bytes)
@@ -90,6 +93,20 @@ void *unseen_mmap(void *at, size_t bytes, int protection, int flags, int fd, off
 int unseen_munmap(void *at, size_t bytes)
 {
     return (int)syscall(SYS_munmap, at, bytes);
+}
+
+int unseen_sigemptyset(sigset_t *set)
+{
+    unseen_memset(set, 0, sizeof *set);
+    return 0;
+}
+
+/* All but libc's own two, 32 and 33, as libc's does. */
+int unseen_sigfillset(sigset_t *set)
+{
+    unseen_memset(set, 0xff, sizeof *set);
+    *(unsigned long *)(void *)set &= ~(3UL << 31);
+    return 0;
 }
 
 #endif

@@ -15,11 +15,10 @@
 /* SETUP: main's priority while it puts threads in their places. */
 enum { LONG_SLICE_US = 10000000, ORDER_MAX = 64, SETUP = 50 };
 
-/* Who has noted himself, in order. */
-extern char order[ORDER_MAX];
-extern atomic_uint order_length;
-
+/* Note oneself; who has done so, in order; and how many. */
 void note(char who);
+const char *noted(void);
+extern atomic_uint order_length;
 
 void start_policy(const char *name, unsigned procs, unsigned slice_us);
 void main_at(int priority);

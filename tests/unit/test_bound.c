@@ -161,7 +161,7 @@ ON_BOTH(bound, deadlock)
     cr_assert_eq(error, EDEADLK);
 }
 
-static int unwound;
+static atomic_int unwound;
 
 static void count_unwinding(void *arg)
 {

@@ -90,7 +90,8 @@ ON_BOTH(chan, try_needs_a_partner_without_a_buffer)
 /* Waiting in line: `arrived` is a waiter's place. */
 enum { WAITERS = 20 };
 
-static int arrived, results[WAITERS], ended;
+static atomic_int arrived, ended;
+static int results[WAITERS];
 static long received[WAITERS];
 
 static void *send_in_line(void *arg)

@@ -187,7 +187,7 @@ Test(policy, survives_fork)
     pid_t child = fork();
     if (child == 0) {
         join_result(spawn_at(5, note_arg, (void *)(uintptr_t)&name));
-        _exit(order[0] == 'c' ? 7 : 8);
+        _exit(noted()[0] == 'c' ? 7 : 8);
     }
     int status;
     cr_assert_eq(waitpid(child, &status, 0), child);

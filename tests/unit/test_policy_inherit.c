@@ -54,7 +54,7 @@ static void check_three(green_mutex_t *mutex, void (*meanwhile)(green_t))
     green_sem_post(&middle.gate);
     green_sem_post(&low.gate);
     main_at(0);
-    cr_assert_str_eq(order, "hml", "the middle one ran before the mutex was open, or the low one kept what it was lent");
+    cr_assert_str_eq(noted(), "hml", "the middle one ran before the mutex was open, or the low one kept what it was lent");
     join_result(l);
     join_result(m);
     join_result(h);
@@ -100,7 +100,7 @@ Test(policy_inherit, what_is_lent_goes_on_along_a_chain)
     green_sem_post(&middle.gate);
     green_sem_post(&first.gate);
     main_at(0);
-    cr_assert_str_eq(order, "hm21");
+    cr_assert_str_eq(noted(), "hm21");
     join_result(t1);
     join_result(t2);
     join_result(m);
@@ -120,7 +120,7 @@ Test(policy_inherit, what_was_lent_is_taken_back_after_a_timeout)
     green_sem_post(&low.gate);
     green_sem_post(&middle.gate);
     main_at(0);
-    cr_assert_str_eq(order, "hml");
+    cr_assert_str_eq(noted(), "hml");
     join_result(l);
     join_result(m);
 }
@@ -188,5 +188,5 @@ Test(policy_inherit, waiters_are_served_by_priority)
     green_mutex_unlock(&mutex);
     for (int i = 0; i < 3; i++)
         join_result(threads[i]);
-    cr_assert_str_eq(order, "cba");
+    cr_assert_str_eq(noted(), "cba");
 }

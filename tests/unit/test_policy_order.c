@@ -19,7 +19,7 @@ Test(policy_order, order_is_by_priority_and_of_equals_by_age)
     cr_assert_eq(order_length, 0);
     for (int i = 0; i < 7; i++)
         join_result(threads[i]);
-    cr_assert_str_eq(order, "dgbeacf");
+    cr_assert_str_eq(noted(), "dgbeacf");
 }
 
 Test(policy_order, a_ready_thread_changes_its_place)
@@ -30,10 +30,10 @@ Test(policy_order, a_ready_thread_changes_its_place)
     cr_assert_eq(green_setschedprio(b, 6), 0);
     cr_assert_eq(order_length, 0);
     cr_assert_eq(green_setschedprio(green_self(), 5), 0); /* which b is above now, and a is not */
-    cr_assert_str_eq(order, "b");
+    cr_assert_str_eq(noted(), "b");
     join_result(a);
     join_result(b);
-    cr_assert_str_eq(order, "ba");
+    cr_assert_str_eq(noted(), "ba");
 }
 
 /* Two processors: T1 and T2 compute, T1 at the lowest priority.  T2 wakes T3: it must be T1 that makes room. */
@@ -156,7 +156,7 @@ Test(policy_order, whom_a_signal_wakes_is_above_who_runs)
     count_signals(SIGUSR1, 0);
     green_t sleeper = spawn_at(9, sleep_long, NULL);
     cr_assert_eq(green_kill(sleeper, SIGUSR1), 0);
-    cr_assert_str_eq(order, "s");
+    cr_assert_str_eq(noted(), "s");
     join_result(sleeper);
 }
 

@@ -74,7 +74,8 @@ Test(policy_own, of_the_program)
     threads[2] = spawn(note_arg, "c");
     for (int i = 0; i < 3; i++)
         join_result(threads[i]);
-    cr_assert_str_eq(order, "cba");
+    cr_assert_str_eq(noted(), "cba");
+    cr_assert_eq(atomic_load(&lifo.inside), 0);
     cr_assert_eq(lifo.whys[GREEN_CREATED], 3);
     cr_assert_gt(lifo.whys[GREEN_WOKEN], 0, "main, by the end of whom it joined");
     cr_assert_eq(lifo.enqueued, lifo.picked);

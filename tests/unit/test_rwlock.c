@@ -154,7 +154,7 @@ ON_BOTH(rwlock, as_many_readers_as_fit)
 /* Cooperative, so that who stands where in the line is known. */
 enum { LINE = 8 };
 
-static int places, served[LINE], together, together_most;
+static atomic_int places, served[LINE], together, together_most;
 
 static void *stand_in_line(void *arg)
 {

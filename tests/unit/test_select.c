@@ -10,7 +10,7 @@ TestSuite(select, .timeout = LIMIT);
 
 enum { CHANNELS = 4, MANY = 40 };
 
-static green_chan_t *chans[MANY];
+static green_chan_t *_Atomic chans[MANY];
 
 static void make_all(unsigned count, size_t capacity)
 {

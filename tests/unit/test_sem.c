@@ -78,7 +78,7 @@ ON_BOTH(sem, timed)
 
 enum { WAITERS = 20 };
 
-static int arrived, served[WAITERS], places;
+static atomic_int arrived, served[WAITERS], places;
 
 static void *wait_in_line(void *arg)
 {

@@ -69,7 +69,7 @@ struct sleeper {
     int place;
 };
 
-static int asleep, awake;
+static atomic_int asleep, awake;
 
 static void *sleep_until(void *arg)
 {
