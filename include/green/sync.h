@@ -5,9 +5,21 @@
  * variables; semaphores, also by name; read-write locks; barriers; spin locks.  All work between green threads of both
  * scopes and kernel threads of the program's, as everything does.
  *
- * Nothing is shared between processes.  An object that others wait for holds pointers into this process, so a mutex,
- * condition variable, read-write lock or barrier cannot work in another, and GREEN_PROCESS_SHARED is refused with
- * ENOTSUP rather than accepted and broken.  A spin lock is shared by GREEN_PROCESS_SHARED as POSIX says.
+ * Between processes.  A mutex, condition variable, semaphore, read-write lock, barrier or spin lock that is initialised
+ * as GREEN_PROCESS_SHARED works, in memory that several processes have mapped, among the threads of all of them.
+ * All must use this library, and be of one PID namespace.  It differs from a private one:
+ *   - Who waits for it sleeps in the kernel, as in any blocking call: its processor goes to others, but each waiter keeps
+ *     a kernel thread (GREEN_MAX_WORKERS).  Without the monitor and with one processor nobody else runs meanwhile, until
+ *     a tick.
+ *   - A mutex, a unit of a semaphore, or a read-write lock goes to whoever takes it first, and readers pass writers.
+ *   - Nothing is known of a thread of another process but who it is: no priority is inherited, and what a process holds
+ *     when it ends stays held.  So a mutex that is robust or has a protocol is refused: ENOTSUP from green_mutex_init().
+ *   - destroy of a condition variable waits until nobody waits for it; EBUSY is not told.
+ *   - A process that is killed while it waits for a condition variable, semaphore or barrier still counts there: destroy
+ *     waits for it in vain, of a semaphore it tells EBUSY; and a wake-up that it was about to take is gone with it.
+ *   - Before Linux 5.16, or where a sandbox forbids futex_waitv(), a signal's handler may not end a wait that it ends
+ *     otherwise.
+ * Who may write the memory can break it for all, as with any memory that is shared.
  *
  * Conventions as in <green.h>.  Where a call takes a time, it is an absolute one: of CLOCK_REALTIME, or of the clock
  * that is given, that or CLOCK_MONOTONIC; it is looked at only when the call would have to wait.
@@ -42,6 +54,7 @@ typedef struct {
     int __protocol;
     int __robust;
     int __ceiling;
+    int __shared;
 } green_mutexattr_t;
 
 typedef struct {
@@ -53,7 +66,8 @@ typedef struct {
 
 typedef struct {
     clockid_t __clock;
-    int __reserved[3];
+    int __shared;
+    int __reserved[2];
 } green_condattr_t;
 
 typedef struct {
@@ -99,12 +113,11 @@ typedef struct {
 } green_spinlock_t;
 
 /*
- * Who may use an object: the threads of this process (default), or those of every process that has its memory mapped.
- * Setting accepts GREEN_PROCESS_PRIVATE.  None of these blocks.  Signal handler: yes.
+ * Who may use an object: the threads of this process (default), or those of every process that has its memory mapped:
+ * see at the top.  None of these blocks.  Signal handler: yes.
  * Source: pthread_mutexattr_setpshared, _getpshared, pthread_condattr_setpshared, _getpshared,
  * pthread_rwlockattr_setpshared, _getpshared, pthread_barrierattr_setpshared, _getpshared.
- *   ENOTSUP  GREEN_PROCESS_SHARED
- *   EINVAL   neither; a null pointer
+ *   EINVAL  neither; a null pointer
  */
 #define GREEN_PROCESS_PRIVATE 0
 #define GREEN_PROCESS_SHARED 1
@@ -147,6 +160,7 @@ GREEN_API int green_mutexattr_gettype(const green_mutexattr_t *attr, int *type);
  * Neither blocks.  Signal handler: no.  Source: pthread_mutex_init, _destroy.
  *   EBUSY   destroy: it is locked, or a thread that was woken is about to lock it
  *   EINVAL  a bad attribute object; a null pointer
+ *   ENOTSUP  init: shared between processes, and robust or with a protocol
  */
 GREEN_API int green_mutex_init(green_mutex_t *mutex, const green_mutexattr_t *attr);
 GREEN_API int green_mutex_destroy(green_mutex_t *mutex);
@@ -278,10 +292,10 @@ GREEN_API int green_cond_broadcast(green_cond_t *cond);
 #define GREEN_SEM_VALUE_MAX 0x7fffffff
 
 /*
- * Make a semaphore of that value, and end its use.  Both return 0, or -1 and set errno.  init does not block, destroy
- * may for a moment, until a post that is under way has let go.  Signal handler: no.  Source: sem_init, _destroy.
+ * Make a semaphore of that value, shared between processes unless `shared` is 0, and end its use.  Both return 0, or -1
+ * and set errno.  init does not block, destroy may for a moment, until a post that is under way has let go.  Signal
+ * handler: no.  Source: sem_init, _destroy.
  *   EINVAL  a value above GREEN_SEM_VALUE_MAX; a null pointer
- *   ENOSYS  init: `shared` is not 0: between processes
  *   EBUSY   destroy: threads wait
  */
 GREEN_API int green_sem_init(green_sem_t *sem, int shared, unsigned value);
@@ -290,7 +304,7 @@ GREEN_API int green_sem_destroy(green_sem_t *sem);
 /*
  * Take one, or wait until one is given.  abstime is an absolute time: of CLOCK_REALTIME for timedwait, of the given
  * clock (that or CLOCK_MONOTONIC) for clockwait.  All return 0, or -1 and set errno.  wait, timedwait and clockwait
- * block, first come first served.  Signal handler: green_sem_trywait().
+ * block, first come first served unless it is shared.  Signal handler: green_sem_trywait().
  * Source: sem_wait, sem_trywait, sem_timedwait, sem_clockwait.
  *   EAGAIN     trywait: there is none
  *   EINTR      a handler without SA_RESTART has run
@@ -331,7 +345,7 @@ GREEN_API int green_sem_getvalue(green_sem_t *sem, int *value);
 #define GREEN_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP {0, 0, 0, {0, 0, 0}, {0}, 2}
 
 /*
- * Attributes, of which there is GREEN_PROCESS_PRIVATE alone.  None of these blocks.  Signal handler: yes.
+ * Attributes, of which there is who may use it.  None of these blocks.  Signal handler: yes.
  * Source: pthread_rwlockattr_init, _destroy.
  *   EINVAL  a null pointer
  */
@@ -406,7 +420,7 @@ GREEN_API int green_barrier_destroy(green_barrier_t *barrier);
 GREEN_API int green_barrier_wait(green_barrier_t *barrier);
 
 /*
- * Attributes, of which there is GREEN_PROCESS_PRIVATE alone.  None of these blocks.  Signal handler: yes.
+ * Attributes, of which there is who may use it.  None of these blocks.  Signal handler: yes.
  * Source: pthread_barrierattr_init, _destroy.
  *   EINVAL  a null pointer
  */

@@ -36,21 +36,22 @@ int green_barrierattr_destroy(green_barrierattr_t *attr)
 
 int green_barrierattr_setpshared(green_barrierattr_t *attr, int shared)
 {
-    return shared_set(attr, shared);
+    return attr ? shared_set(&attr->__shared, shared) : EINVAL;
 }
 
 int green_barrierattr_getpshared(const green_barrierattr_t *attr, int *shared)
 {
-    return shared_get(attr, shared);
+    return attr ? shared_get(&attr->__shared, shared) : EINVAL;
 }
 
 int green_barrier_init(green_barrier_t *barrier, const green_barrierattr_t *attr, unsigned count)
 {
-    (void)attr;
-    if (!barrier || count == 0)
+    if (!barrier || count == 0 || (attr && !shared_valid(attr->__shared)))
         return EINVAL;
     memset(barrier, 0, sizeof *barrier);
     barrier->__count = count;
+    if (attr && attr->__shared)
+        shared_barrier_init(barrier);
     return 0;
 }
 
@@ -100,6 +101,8 @@ static int wait_at_depth(struct thread *self, green_barrier_t *barrier)
 
 int green_barrier_wait(green_barrier_t *barrier)
 {
+    if (barrier && shared_is(&barrier->__queue))
+        return shared_barrier_wait(barrier);
     if (barrier)
         annotate_release(barrier);
     struct thread *self = barrier ? enter() : NULL;
@@ -117,6 +120,8 @@ int green_barrier_wait(green_barrier_t *barrier)
 
 int green_barrier_destroy(green_barrier_t *barrier)
 {
+    if (barrier && shared_is(&barrier->__queue))
+        return shared_barrier_destroy(barrier);
     struct thread *self = barrier ? enter() : NULL;
 
     if (!self)

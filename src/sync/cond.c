@@ -57,20 +57,22 @@ int green_condattr_getclock(const green_condattr_t *attr, clockid_t *clock)
 
 int green_condattr_setpshared(green_condattr_t *attr, int shared)
 {
-    return shared_set(attr, shared);
+    return attr ? shared_set(&attr->__shared, shared) : EINVAL;
 }
 
 int green_condattr_getpshared(const green_condattr_t *attr, int *shared)
 {
-    return shared_get(attr, shared);
+    return attr ? shared_get(&attr->__shared, shared) : EINVAL;
 }
 
 int green_cond_init(green_cond_t *cond, const green_condattr_t *attr)
 {
-    if (!cond || (attr && !clock_known(attr->__clock)))
+    if (!cond || (attr && (!clock_known(attr->__clock) || !shared_valid(attr->__shared))))
         return EINVAL;
     memset(cond, 0, sizeof *cond);
     cond->__clock = attr ? attr->__clock : CLOCK_REALTIME;
+    if (attr && attr->__shared)
+        shared_cond_init(cond);
     return 0;
 }
 
@@ -81,6 +83,8 @@ static bool has_waiters(green_cond_t *cond)
 
 int green_cond_destroy(green_cond_t *cond)
 {
+    if (cond && shared_is(&cond->__queue))
+        return shared_cond_destroy(cond);
     struct thread *self = cond ? enter() : NULL;
 
     if (!self)
@@ -129,9 +133,14 @@ static int wait_at_depth(struct thread *self, green_cond_t *cond, green_mutex_t 
     cancel_point_begin(self);
     if (annotate_finds_races())
         announce_unlock(self, mutex);
+    if (waitq_inside_stale(&cond->__inside)) {
+        if (shared_is(&cond->__queue))
+            return shared_cond_wait(self, cond, mutex, deadline);
+        waitq_inside_renew(queue, &cond->__inside, RANK_COND);
+    }
     lock_acquire(&queue->lock, RANK_COND);
     waitq_join(queue, self, deadline);
-    waitq_inside_add(&cond->__inside, 1);
+    cond->__inside++;
     self->relocks = mutex;
     unsigned count = mutex_release_to_next(self, mutex);
     error = waitq_park_inline(queue, self, RANK_COND);
@@ -181,6 +190,13 @@ int green_cond_timedwait(green_cond_t *cond, green_mutex_t *mutex, const struct 
     return cond ? green_cond_clockwait(cond, mutex, cond->__clock, abstime) : EINVAL;
 }
 
+static __attribute__((noinline)) int wake_shared(struct thread *self, green_cond_t *cond, bool all)
+{
+    shared_cond_wake(cond, all);
+    leave(self);
+    return 0;
+}
+
 /* Inline, with a constant: a signal is as short as if it stood alone. */
 static inline __attribute__((always_inline)) int wake(green_cond_t *cond, bool all)
 {
@@ -192,9 +208,14 @@ static inline __attribute__((always_inline)) int wake(green_cond_t *cond, bool a
     struct thread *self = enter();
     if (!self)
         return ENOMEM;
+    if (waitq_inside_stale(&cond->__inside)) {
+        if (shared_is(&cond->__queue))
+            return wake_shared(self, cond, all);
+        waitq_inside_renew(queue, &cond->__inside, RANK_COND);
+    }
     lock_acquire(&queue->lock, RANK_COND);
     struct thread *waiter = all ? waitq_claim_all(queue) : waitq_claim_first(queue);
-    waitq_inside_add(&cond->__inside, all ? -waitq_count(waiter) : -(waiter != NULL));
+    cond->__inside -= all ? (uint64_t)waitq_count(waiter) : waiter != NULL;
     lock_release(&queue->lock, RANK_COND);
     if (all)
         waitq_ready_all(self, waiter);

@@ -40,6 +40,7 @@
 #include "core/signals.h"
 #include "sync/inherit.h"
 #include "sync/robust.h"
+#include "sync/shared.h"
 #include "sync/waitq.h"
 
 enum { PATIENCE_NS = 100000, LOOK_EVERY = 32, STAMP_SHIFT = 10 };
@@ -282,6 +283,8 @@ static inline int locked(green_mutex_t *mutex, int error)
 
 static int lock_until(green_mutex_t *mutex, uint64_t deadline)
 {
+    if (unlikely(mutex->__kind & MUTEX_SHARED))
+        return shared_mutex_lock(mutex, deadline);
     struct thread *self = enter();
 
     if (!self)
@@ -306,6 +309,8 @@ int green_mutex_trylock(green_mutex_t *mutex)
     int error = lock_fast(mutex);
     if (error == EDEADLK)
         return EBUSY;
+    if (error == EBUSY && mutex->__kind & MUTEX_SHARED)
+        return locked(mutex, shared_mutex_trylock(mutex));
     return locked(mutex, error == EBUSY && mutex_lost(mutex) ? ENOTRECOVERABLE : error);
 }
 
@@ -316,6 +321,8 @@ int green_mutex_clocklock(green_mutex_t *mutex, clockid_t clock, const struct ti
     if (!mutex || (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC))
         return EINVAL;
     int error = lock_fast(mutex);
+    if (error == EBUSY && mutex->__kind & MUTEX_SHARED)
+        error = shared_mutex_trylock(mutex);
     if (error != EBUSY)
         return locked(mutex, error);
     error = clock_deadline(clock, abstime, &deadline);
@@ -360,8 +367,10 @@ int green_mutex_unlock(green_mutex_t *mutex)
     if (unlikely(!mutex))
         return EINVAL;
     int error = unlock_check(mutex, &open);
-    if (error || !open)
-        return error;
+    if (error)
+        return mutex->__kind & MUTEX_SHARED ? shared_mutex_unlock(mutex) : error;
+    if (!open)
+        return 0;
     annotate_unlocks(mutex, false);
     if (!owner_must_last(mutex) && (likely(open_plain(mutex)) || unlock_passing(self_thread, mutex)))
         return 0;
@@ -376,7 +385,9 @@ int green_mutex_unlock(green_mutex_t *mutex)
 
 int mutex_check(const struct thread *self, const green_mutex_t *mutex)
 {
-    return mutex->__kind != GREEN_MUTEX_NORMAL && mutex_owner(mutex) != self ? EPERM : 0;
+    if (mutex->__kind == GREEN_MUTEX_NORMAL || mutex_owner(mutex) == self)
+        return 0;
+    return mutex->__kind & MUTEX_SHARED ? shared_mutex_check(self, mutex) : EPERM;
 }
 
 unsigned mutex_release(struct thread *self, green_mutex_t *mutex)
@@ -384,8 +395,13 @@ unsigned mutex_release(struct thread *self, green_mutex_t *mutex)
     unsigned count = mutex->__count;
 
     mutex->__count = 0;
-    if (mutex->__kind != GREEN_MUTEX_NORMAL)
+    if (mutex->__kind != GREEN_MUTEX_NORMAL) {
+        if (mutex->__kind & MUTEX_SHARED) {
+            shared_mutex_release(mutex);
+            return count;
+        }
         disown(self, mutex);
+    }
     unlock_at_depth(self, mutex);
     return count;
 }
@@ -416,7 +432,7 @@ unsigned mutex_release_to_next(struct thread *self, green_mutex_t *mutex)
 static int relock_slow(struct thread *self, green_mutex_t *mutex)
 {
     const bool before = cancel_postpone(self);
-    const int error = lock_slow(self, mutex, NEVER);
+    const int error = mutex->__kind & MUTEX_SHARED ? shared_mutex_relock(self, mutex) : lock_slow(self, mutex, NEVER);
 
     cancel_postpone_end(self, before);
     return error;
@@ -441,6 +457,8 @@ int green_mutex_destroy(green_mutex_t *mutex)
 {
     if (!mutex)
         return EINVAL;
+    if (mutex->__kind & MUTEX_SHARED)
+        return shared_mutex_destroy(mutex);
     const unsigned state = mutex_state(mutex);
     if (!(state & MUTEX_LOST) && (state & (MUTEX_LOCKED | MUTEX_WAITERS) || mutex_woken(state)))
         return EBUSY;

@@ -8,7 +8,8 @@
 enum { MUTEX_LOCKED = 1, MUTEX_WAITERS = 2, MUTEX_GIVEN = 4, MUTEX_DEAD = 8, MUTEX_LOST = 16, MUTEX_WOKEN_ONE = 256 };
 
 /* __kind: a type, these, and above them the ceiling of a MUTEX_PROTECT one. */
-enum { MUTEX_TYPE = 3, MUTEX_ROBUST = 4, MUTEX_INHERIT = 8, MUTEX_PROTECT = 16, MUTEX_CEILING_SHIFT = 8 };
+enum { MUTEX_TYPE = 3, MUTEX_ROBUST = 4, MUTEX_INHERIT = 8, MUTEX_PROTECT = 16, MUTEX_SHARED = 32,
+       MUTEX_CEILING_SHIFT = 8 };
 
 /* In that state, a thread that has been woken is on its way. */
 bool mutex_woken(unsigned state);

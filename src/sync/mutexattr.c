@@ -99,12 +99,18 @@ int green_mutexattr_getrobust(const green_mutexattr_t *attr, int *robust)
 
 int green_mutexattr_setpshared(green_mutexattr_t *attr, int shared)
 {
-    return shared_set(attr, shared);
+    return attr ? shared_set(&attr->__shared, shared) : EINVAL;
 }
 
 int green_mutexattr_getpshared(const green_mutexattr_t *attr, int *shared)
 {
-    return shared_get(attr, shared);
+    return attr ? shared_get(&attr->__shared, shared) : EINVAL;
+}
+
+/* The owner's end, and his priority, are known in his own process alone. */
+static bool sharable(const green_mutexattr_t *attr)
+{
+    return !attr->__robust && attr->__protocol == GREEN_PRIO_NONE;
 }
 
 static unsigned kind_of(const green_mutexattr_t *attr)
@@ -124,12 +130,17 @@ static void set_ceiling(green_mutex_t *mutex, int ceiling)
 int green_mutex_init(green_mutex_t *mutex, const green_mutexattr_t *attr)
 {
     if (!mutex || (attr && (!type_valid(attr->__kind) || !protocol_valid(attr->__protocol) ||
-                            !robust_valid(attr->__robust) || !ceiling_valid(attr->__ceiling))))
+                            !robust_valid(attr->__robust) || !ceiling_valid(attr->__ceiling) ||
+                            !shared_valid(attr->__shared))))
         return EINVAL;
+    if (attr && attr->__shared && !sharable(attr))
+        return ENOTSUP;
     memset(mutex, 0, sizeof *mutex);
     mutex->__kind = attr ? kind_of(attr) : GREEN_MUTEX_DEFAULT;
     if (mutex->__kind & MUTEX_PROTECT)
         set_ceiling(mutex, attr->__ceiling);
+    if (attr && attr->__shared)
+        shared_mutex_init(mutex);
     return 0;
 }
 

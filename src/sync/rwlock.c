@@ -44,12 +44,12 @@ int green_rwlockattr_destroy(green_rwlockattr_t *attr)
 
 int green_rwlockattr_setpshared(green_rwlockattr_t *attr, int shared)
 {
-    return shared_set(attr, shared);
+    return attr ? shared_set(&attr->__shared, shared) : EINVAL;
 }
 
 int green_rwlockattr_getpshared(const green_rwlockattr_t *attr, int *shared)
 {
-    return shared_get(attr, shared);
+    return attr ? shared_get(&attr->__shared, shared) : EINVAL;
 }
 
 static unsigned state_of(const green_rwlock_t *lock)
@@ -82,10 +82,13 @@ int green_rwlock_init(green_rwlock_t *lock, const green_rwlockattr_t *attr)
 {
     const int kind = attr ? attr->__kind : GREEN_RWLOCK_DEFAULT_NP;
 
-    if (!lock || kind < 0 || kind > GREEN_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP)
+    if (!lock || (attr && !shared_valid(attr->__shared)) || kind < 0 ||
+        kind > GREEN_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP)
         return EINVAL;
     memset(lock, 0, sizeof *lock);
     lock->__passing = passing_of_kind[kind];
+    if (attr && attr->__shared)
+        shared_rwlock_init(lock);
     return 0;
 }
 
@@ -100,6 +103,8 @@ int green_rwlock_destroy(green_rwlock_t *lock)
 {
     if (!lock)
         return EINVAL;
+    if (shared_is(&lock->__queue))
+        return shared_rwlock_destroy(lock);
     if (state_of(lock))
         return EBUSY;
     annotate_lock_gone(lock);
@@ -246,6 +251,8 @@ static int lock_waiting(struct thread *self, green_rwlock_t *lock, bool writes, 
 
 static int lock_until(green_rwlock_t *lock, bool writes, uint64_t deadline)
 {
+    if (unlikely(shared_is(&lock->__queue)))
+        return shared_rwlock_lock(lock, writes, deadline);
     struct thread *self = enter();
 
     if (!self)
@@ -293,6 +300,8 @@ static int lock_clock(green_rwlock_t *lock, bool writes, clockid_t clock, const 
     if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC)
         return EINVAL;
     int error = lock_fast(lock, writes);
+    if (error == EBUSY && shared_is(&lock->__queue))
+        error = shared_rwlock_trylock(lock, writes);
     if (error != EBUSY)
         return error;
     error = clock_deadline(clock, abstime, &deadline);
@@ -321,6 +330,8 @@ int green_rwlock_tryrdlock(green_rwlock_t *lock)
 {
     int error = lock_fast(lock, false);
 
+    if (error == EBUSY && shared_is(&lock->__queue))
+        return shared_rwlock_trylock(lock, false);
     if (error == EBUSY && may_pass(self_thread, lock))
         return try_passing(lock);
     return error == EDEADLK ? EBUSY : error;
@@ -330,6 +341,8 @@ int green_rwlock_trywrlock(green_rwlock_t *lock)
 {
     int error = lock_fast(lock, true);
 
+    if (error == EBUSY && shared_is(&lock->__queue))
+        return shared_rwlock_trylock(lock, true);
     return error == EDEADLK ? EBUSY : error;
 }
 
@@ -413,7 +426,7 @@ int green_rwlock_unlock(green_rwlock_t *lock)
     unsigned state;
 
     if (error)
-        return error;
+        return error == EPERM && shared_is(&lock->__queue) ? shared_rwlock_unlock(lock) : error;
     while (!((state = state_of(lock)) & WAITERS))
         if (state_change(lock, state, released(state)))
             return 0;

@@ -21,6 +21,7 @@
 #include "core/fork.h"
 #include "core/signals.h"
 #include "sync/sem.h"
+#include "sync/shared.h"
 #include "sync/waitq.h"
 
 enum { WAITERS = 1, ONE = 2, NOTED_BITS = 20, NOTED_MAX = (1 << NOTED_BITS) - 1 };
@@ -54,10 +55,10 @@ int green_sem_init(green_sem_t *sem, int shared, unsigned value)
 {
     if (!sem || value > GREEN_SEM_VALUE_MAX)
         return fail(EINVAL);
-    if (shared)
-        return fail(ENOSYS);
     memset(sem, 0, sizeof *sem);
     sem->__value = value * ONE;
+    if (shared)
+        shared_sem_init(sem);
     return 0;
 }
 
@@ -84,6 +85,8 @@ int green_sem_destroy(green_sem_t *sem)
 {
     if (!sem)
         return fail(EINVAL);
+    if (shared_is(&sem->__queue))
+        return fail(shared_sem_destroy(sem));
     while (noted(sem) > 0)
         green_yield();
     return word_of(sem) & WAITERS ? fail(EBUSY) : 0;
@@ -141,6 +144,8 @@ static int wait_once(struct thread *self, green_sem_t *sem, uint64_t deadline)
 
 static int wait_until(green_sem_t *sem, uint64_t deadline)
 {
+    if (unlikely(shared_is(&sem->__queue)))
+        return shared_sem_wait(sem, deadline);
     struct thread *self = enter();
     int error;
 
@@ -268,9 +273,11 @@ static void post_inside(struct thread *self, green_sem_t *sem)
     own_safe_begin(worker);
 }
 
-/* With waiters: 0, ENOMEM. */
+/* With waiters: 0, ENOMEM; or EOVERFLOW of a shared one. */
 static int post_to_waiters(green_sem_t *sem)
 {
+    if (unlikely(shared_is(&sem->__queue)))
+        return shared_sem_post(sem);
     struct thread *self = self_thread;
 
     if (self && self->depth > self->sections) {

@@ -72,6 +72,13 @@ int waitq_count(const struct thread *first)
     return count;
 }
 
+void waitq_inside_renew(struct waitq *queue, uint64_t *inside, enum lock_rank rank)
+{
+    lock_acquire(&queue->lock, rank);
+    waitq_inside_add(inside, 0);
+    lock_release(&queue->lock, rank);
+}
+
 static uint32_t inside_now(const uint64_t *inside)
 {
     return *inside >> 32 == fork_count ? (uint32_t)*inside : 0;

@@ -112,6 +112,15 @@ int waitq_count(const struct thread *first);
  */
 void waitq_depart(struct waitq *queue, struct thread *self, uint64_t *inside, enum lock_rank rank);
 void waitq_await_departures(struct waitq *queue, struct thread *self, uint64_t *inside, enum lock_rank rank);
+/*
+ * The count is of another process, of which this one is a fork; or of none, and the object shared (sync/shared.h).  Once
+ * it is not so, it stays so, and the count is changed plainly under the lock.  To have it count from 0, at depth > 0:
+ */
+static inline bool waitq_inside_stale(const uint64_t *inside)
+{
+    return unlikely(__atomic_load_n(inside, __ATOMIC_RELAXED) >> 32 != fork_count);
+}
+void waitq_inside_renew(struct waitq *queue, uint64_t *inside, enum lock_rank rank);
 /* Add to the count, or subtract.  It is of this process: those that were inside at a fork are not in the child. */
 static inline void waitq_inside_add(uint64_t *inside, int change)
 {
