@@ -6,19 +6,19 @@
  * scopes and kernel threads of the program's, as everything does.
  *
  * Between processes.  A mutex, condition variable, semaphore, read-write lock, barrier or spin lock that is initialised
- * as GREEN_PROCESS_SHARED works, in memory that several processes have mapped, among the threads of all of them.
- * All must use this library, and be of one PID namespace.  It differs from a private one:
- *   - Who waits for it sleeps in the kernel, as in any blocking call: its processor goes to others, but each waiter keeps
- *     a kernel thread (GREEN_MAX_WORKERS).  Without the monitor and with one processor nobody else runs meanwhile, until
- *     a tick.
- *   - A mutex, a unit of a semaphore, or a read-write lock goes to whoever takes it first, and readers pass writers.
- *   - Nothing is known of a thread of another process but who it is: no priority is inherited, and what a process holds
- *     when it ends stays held.  So a mutex that is robust or has a protocol is refused: ENOTSUP from green_mutex_init().
- *   - destroy of a condition variable waits until nobody waits for it; EBUSY is not told.
- *   - A process that is killed while it waits for a condition variable, semaphore or barrier still counts there: destroy
- *     waits for it in vain, of a semaphore it tells EBUSY; and a wake-up that it was about to take is gone with it.
- *   - Before Linux 5.16, or where a sandbox forbids futex_waitv(), a signal's handler may not end a wait that it ends
- *     otherwise.
+ * as GREEN_PROCESS_SHARED works, in memory that several processes have mapped, among the threads of all of them; a named
+ * semaphore always does.  All must use this library, and be of one PID namespace.
+ *
+ * A shared object differs from a private one.  Who waits for it sleeps in the kernel, as in any blocking call: its
+ * processor goes to others, but each waiter keeps a kernel thread (GREEN_MAX_WORKERS).  Without the monitor and with one
+ * processor nobody else runs meanwhile, until a tick.  A mutex, a unit of a semaphore, or a read-write lock goes to
+ * whoever takes it first, and readers pass writers.  Nothing is known of a thread of another process but who it is: no
+ * priority is inherited, and what a process holds when it ends stays held.  So a mutex that is robust or has a protocol
+ * is refused.  destroy of a condition variable waits until nobody waits for it; EBUSY is not told.
+ *
+ * A process that is killed while it waits for a condition variable, semaphore or barrier still counts there: destroy
+ * waits for it in vain, of a semaphore it tells EBUSY; and a wake-up that it was about to take is gone with it.  Before
+ * Linux 5.16, or where a sandbox forbids futex_waitv(), a signal's handler may not end a wait that it ends otherwise.
  * Who may write the memory can break it for all, as with any memory that is shared.
  *
  * Conventions as in <green.h>.  Where a call takes a time, it is an absolute one: of CLOCK_REALTIME, or of the clock
@@ -445,20 +445,25 @@ GREEN_API int green_spin_trylock(green_spinlock_t *lock);
 GREEN_API int green_spin_unlock(green_spinlock_t *lock);
 
 /*
- * Named semaphores: who opens the same name has the same one.  Names are of this process: another, also a child of
- * fork, has names and values of its own.  A name is of up to 251 bytes after its leading slash, which may be left
- * out, and contains no other.  With O_CREAT two more arguments follow, a mode_t, which means nothing within one
- * process, and the value as an unsigned int.  A semaphore stays, value and all, until it is unlinked and nobody has
- * it open.
+ * Named semaphores: who opens the same name has the same one, in any process.  A name is of up to 251 bytes after its
+ * leading slash, which may be left out, and contains no other.  With O_CREAT two more arguments follow: a mode_t, of which
+ * the bits of permission, less those of umask(2), say who may open it (whoever may must be able to read and write), and
+ * the value as an unsigned int.  It is a file in /dev/shm, and not libc's semaphore of that name.  A semaphore stays, value
+ * and all, also when no process runs that has it open, until it is unlinked and nobody has it open; or until the system
+ * ends.  It is shared: see at the top.  Opened again, it has the same address, and is to be closed as often.  A child of
+ * fork has open what its parent has.
  *
  * open returns the semaphore, or GREEN_SEM_FAILED and sets errno; close and unlink return 0, or -1 and set errno.  They
  * may block for a moment, waiting for each other.  Signal handler: no.  Source: sem_open, sem_close, sem_unlink.
  *   EEXIST        open: O_CREAT and O_EXCL, and there is one
  *   ENOENT        open: there is none, and no O_CREAT; unlink: there is none
- *   EINVAL        open: a name that is none, or a value above GREEN_SEM_VALUE_MAX; close: not an open named one; a
- *                 null pointer
+ *   EACCES        open: its mode, or that of the folder, does not let the caller; unlink: it is somebody else's
+ *   EINVAL        open: a name that is none, a value above GREEN_SEM_VALUE_MAX, or what has the file's name is no such
+ *                 semaphore; close: not an open named one; a null pointer
+ *   ELOOP         open: what has the file's name is a symbolic link
  *   ENAMETOOLONG  a longer name
- *   ENOMEM        no memory
+ *   EMFILE, ENFILE, ENOMEM, ENOSPC  open: no descriptor, no memory
+ *   ENOSYS        open: there is no /dev/shm
  */
 #define GREEN_SEM_FAILED ((green_sem_t *)0)
 GREEN_API green_sem_t *green_sem_open(const char *name, int flags, ...);

@@ -1,31 +1,26 @@
 /*
- * Named semaphores of this process.
+ * Named semaphores: which of them this process has open.
  *
- * A list under a mutex of ours, as calls allocate.  A semaphore is on it while it has a name or somebody has it open;
- * the name is taken away by unlink, and the next open of it makes another one.  In the child of a fork the list is as
- * it was at the fork, each change being the store of one pointer or number; the mutex is new, as its holder is not
- * there.
+ * Who opens a name twice gets the same address.  So there is a list of what is mapped, by the files' numbers, which are
+ * the file's alone for as long as it is mapped; a name may be another file's by then.  It is under a mutex of ours, as
+ * calls allocate.  In the child of a fork the list is as it was at the fork, each change being the store of one pointer
+ * or number, and what is mapped is shared with the parent; the mutex is new, as its holder is not there.
  */
 #include "sync/sem_named.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include <green/sync.h>
-
-enum { NAME_MOST = NAME_MAX - 4 }; /* as glibc has it, which needs room for "sem." */
+#include "sync/sem_file.h"
 
 struct named {
-    green_sem_t sem; /* first: what the program has */
     struct named *next;
+    green_sem_t *sem;
     unsigned opened;
-    bool unlinked;
-    char name[];
+    dev_t device;
+    ino_t number;
 };
 
 static green_mutex_t mutex = GREEN_MUTEX_INITIALIZER;
@@ -47,14 +42,14 @@ static const char *bare(const char *name, int *error)
     if (*name == '\0' || strchr(name, '/'))
         return NULL;
     *error = ENAMETOOLONG;
-    return strlen(name) > NAME_MOST ? NULL : name;
+    return strlen(name) > SEM_NAME_MOST ? NULL : name;
 }
 
-static struct named *find(const char *name)
+static struct named *find(const struct stat *status)
 {
     struct named *named = all;
 
-    while (named && (named->unlinked || strcmp(named->name, name) != 0))
+    while (named && (named->device != status->st_dev || named->number != status->st_ino))
         named = named->next;
     return named;
 }
@@ -63,48 +58,44 @@ static void forget_if_unused(struct named *named)
 {
     struct named **at = &all;
 
-    if (named->opened > 0 || !named->unlinked)
+    if (named->opened > 0)
         return;
     while (*at != named)
         at = &(*at)->next;
     *at = named->next;
-    green_sem_destroy(&named->sem);
+    sem_file_unmap(named->sem);
     free(named);
 }
 
-static struct named *make(const char *name, unsigned value, int *error)
+static struct named *map(int fd, const struct stat *status, int *error)
 {
-    struct named *named = malloc(sizeof *named + strlen(name) + 1);
+    struct named *named = malloc(sizeof *named);
 
     *error = ENOMEM;
     if (!named)
         return NULL;
-    memset(named, 0, sizeof *named);
-    strcpy(named->name, name);
-    if (green_sem_init(&named->sem, 0, value) != 0) {
-        *error = errno;
+    *named = (struct named){.next = all, .device = status->st_dev, .number = status->st_ino};
+    *error = sem_file_map(fd, &named->sem);
+    if (*error) {
         free(named);
         return NULL;
     }
-    named->next = all;
     all = named;
     return named;
 }
 
-static struct named *open_locked(const char *name, int flags, unsigned value, int *error)
+static struct named *open_locked(const char *name, int flags, mode_t mode, unsigned value, int *error)
 {
-    struct named *named = find(name);
+    struct stat status;
+    int fd;
 
-    if (named && flags & O_CREAT && flags & O_EXCL) {
-        *error = EEXIST;
+    *error = sem_file_open(name, flags, mode, value, &fd, &status);
+    if (*error)
         return NULL;
-    }
-    if (!named && !(flags & O_CREAT)) {
-        *error = ENOENT;
-        return NULL;
-    }
+    struct named *named = find(&status);
     if (!named)
-        named = make(name, value, error);
+        named = map(fd, &status, error);
+    sem_file_close(fd);
     if (named)
         named->opened++;
     return named;
@@ -112,13 +103,14 @@ static struct named *open_locked(const char *name, int flags, unsigned value, in
 
 green_sem_t *green_sem_open(const char *name, int flags, ...)
 {
+    mode_t mode = 0;
     unsigned value = 0;
     int error;
 
     if (flags & O_CREAT) {
         va_list args;
         va_start(args, flags);
-        (void)va_arg(args, mode_t);
+        mode = va_arg(args, mode_t);
         value = va_arg(args, unsigned);
         va_end(args);
     }
@@ -127,35 +119,24 @@ green_sem_t *green_sem_open(const char *name, int flags, ...)
     if (name_bare) {
         error = green_mutex_lock(&mutex);
         if (!error) {
-            named = open_locked(name_bare, flags, value, &error);
+            named = open_locked(name_bare, flags, mode, value, &error);
             green_mutex_unlock(&mutex);
         }
     }
     if (!named)
         errno = error;
-    return named ? &named->sem : GREEN_SEM_FAILED;
+    return named ? named->sem : GREEN_SEM_FAILED;
 }
 
 static int close_locked(const green_sem_t *sem)
 {
     struct named *named = all;
 
-    while (named && &named->sem != sem)
+    while (named && named->sem != sem)
         named = named->next;
     if (!named || named->opened == 0)
         return EINVAL;
     named->opened--;
-    forget_if_unused(named);
-    return 0;
-}
-
-static int unlink_locked(const char *name)
-{
-    struct named *named = find(name);
-
-    if (!named)
-        return ENOENT;
-    named->unlinked = true;
     forget_if_unused(named);
     return 0;
 }
@@ -185,10 +166,5 @@ int green_sem_unlink(const char *name)
 
     if (!name_bare)
         return fail(error == EINVAL ? ENOENT : error); /* POSIX knows no EINVAL here: there is none of that name */
-    error = green_mutex_lock(&mutex);
-    if (error)
-        return fail(error);
-    error = unlink_locked(name_bare);
-    green_mutex_unlock(&mutex);
-    return fail(error);
+    return fail(sem_file_unlink(name_bare));
 }

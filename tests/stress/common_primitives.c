@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 #include <green.h>
 #include <green/cancel.h>
@@ -40,7 +41,7 @@ static green_spinlock_t spin;
 static atomic_long named_holders, named_taken, named_back, meetings, serials, met_once;
 static struct channel channels[CHANNELS];
 
-static const char name[] = "/green-stress-cancel";
+static char name[64]; /* this process's */
 
 static void count(struct account *account)
 {
@@ -365,7 +366,8 @@ void primitives_prepare(void)
     for (unsigned i = 0; i < CHANNELS; i++)
         CHECK(green_chan_create(&channels[i].chan, sizeof(uint64_t), capacities[i]) == 0);
     CHECK(green_spin_init(&spin, GREEN_PROCESS_PRIVATE) == 0);
-    green_sem_unlink(name);
+    snprintf(name, sizeof name, "/green-stress-cancel-%d", (int)getpid());
+    green_sem_unlink(name); /* of one that was killed */
     green_sem_t *sem = green_sem_open(name, O_CREAT | O_EXCL, 0600, (unsigned)NAMED_UNITS);
     CHECK(sem != GREEN_SEM_FAILED);
 }
