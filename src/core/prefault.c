@@ -7,9 +7,9 @@
  *
  * There are as many helpers as requests that wait or are served at the same time, up to HELPERS_MAX; further requests
  * queue up.  One is created by the caller that would otherwise find none, and ends when it has had nothing to do for
- * IDLE_NS.  When the kernel refuses to make the only one, the caller serves the queue itself: slower, but never in
- * vain.  The invariant, under the lock: while the queue is not empty there is a helper, or one is being made; and a
- * helper does not end with requests in the queue.
+ * prefault_idle_ns.  When the kernel refuses to make the only one, the caller serves the queue itself: slower, but
+ * never in vain.  The invariant, under the lock: while the queue is not empty there is a helper, or one is being made;
+ * and a helper does not end with requests in the queue.
  *
  * A helper is in the runtime as a worker's own context is: at depth 1 for ever, with all signals blocked.  It holds no
  * processor and is on no list of workers, so nobody but itself looks at its structure, which lies on its stack: unlike
@@ -39,7 +39,7 @@
 
 enum { HELPERS_MAX = 16, STACK_BYTES = 65536 };
 
-#define IDLE_NS NS_PER_SEC
+uint64_t prefault_idle_ns = NS_PER_SEC;
 
 struct request {
     struct request *next;
@@ -112,7 +112,7 @@ static void finish(struct thread *self, struct request *request, int error, bool
 /* A helper's next request; NULL: it is to end, and is no longer counted. */
 static struct request *next_request(void)
 {
-    const uint64_t deadline = clock_now() + IDLE_NS;
+    const uint64_t deadline = clock_now() + prefault_idle_ns;
     struct request *request;
 
     lock_acquire(&pool.lock, RANK_OPEN_QUEUE);
