@@ -140,17 +140,6 @@ int shared_wait(struct thread *self, void *word, uint32_t value, uint64_t deadli
     return cancels && (result == ARCH_NOT_MADE || result == -EINTR) && is_asked(self) ? ECANCELED : EAGAIN;
 }
 
-uint64_t shared_defer(struct thread *self)
-{
-    return atomic_fetch_and(&self->cancel, ~(uint64_t)CANCEL_ASYNCHRONOUS) & CANCEL_ASYNCHRONOUS;
-}
-
-void shared_undefer(struct thread *self, uint64_t type)
-{
-    if (type)
-        atomic_fetch_or(&self->cancel, type);
-}
-
 void shared_wake(void *word, int count)
 {
     const int errno_before = errno;

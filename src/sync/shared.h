@@ -54,13 +54,6 @@ uint64_t shared_identity(const struct thread *self);
 int shared_wait(struct thread *self, void *word, uint32_t value, uint64_t deadline, enum shared_ends ends);
 void shared_wake(void *word, int count);
 
-/*
- * Between these two, which nest, an asynchronous cancellation of the caller is a deferred one: what the object says of
- * it stays true.
- */
-uint64_t shared_defer(struct thread *self);
-void shared_undefer(struct thread *self, uint64_t type);
-
 /* Those who may still touch an object that is about to be destroyed: each comes, and leaves; destroy awaits them. */
 void shared_come(uint64_t *inside);
 void shared_leave(uint64_t *inside);

@@ -52,7 +52,7 @@ static int await_change(struct thread *self, green_cond_t *cond, uint32_t number
 /* At depth 1, as the caller is again, and cancellable. */
 int shared_cond_wait(struct thread *self, green_cond_t *cond, green_mutex_t *mutex, uint64_t deadline)
 {
-    const uint64_t type = shared_defer(self);
+    const bool before = cancel_postpone(self); /* until it has the mutex again, and is counted no more */
 
     cancel_point_end(self); /* the sleep says so itself */
     self->handled = HANDLED_NONE;
@@ -64,7 +64,7 @@ int shared_cond_wait(struct thread *self, green_cond_t *cond, green_mutex_t *mut
     enter();
     shared_leave(&cond->__reserved[0]);
     const int owner_error = mutex_reacquire(self, mutex, count);
-    shared_undefer(self, type);
+    cancel_postpone_end(self, before);
     return owner_error ? owner_error : error;
 }
 

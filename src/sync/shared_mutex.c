@@ -141,11 +141,8 @@ void shared_mutex_release(green_mutex_t *mutex)
 
 int shared_mutex_relock(struct thread *self, green_mutex_t *mutex)
 {
-    const uint64_t type = shared_defer(self);
-
     leave(self);
     const int error = lock(mutex, true, NEVER);
     enter();
-    shared_undefer(self, type);
     return error;
 }

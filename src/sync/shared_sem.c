@@ -54,16 +54,19 @@ static int take_waiting(struct thread *self, green_sem_t *sem, uint64_t deadline
 
 int shared_sem_wait(green_sem_t *sem, uint64_t deadline)
 {
-    struct thread *self = shared_self();
+    struct thread *self = enter();
 
     if (!self)
         return ENOMEM;
-    const uint64_t type = shared_defer(self);
+    const bool before = cancel_postpone(self); /* while it is counted */
+    leave(self);
     self->handled = HANDLED_NONE;
     __atomic_fetch_add(both_of(sem), UINT64_C(1) << WAITERS_SHIFT, __ATOMIC_SEQ_CST);
     const int error = take_waiting(self, sem, deadline);
     __atomic_fetch_sub(both_of(sem), UINT64_C(1) << WAITERS_SHIFT, __ATOMIC_SEQ_CST);
-    shared_undefer(self, type);
+    enter();
+    cancel_postpone_end(self, before);
+    leave(self);
     if (error == ECANCELED)
         green_exit(GREEN_CANCELED);
     return error;
