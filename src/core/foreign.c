@@ -146,6 +146,7 @@ void foreign_begin(struct foreign *foreign)
 
     queues_share_and_wait();
     foreign->worker.tid = gettid();
+    atomic_store(&foreign->worker.sent, false); /* one to the kernel thread before may have died with it */
     foreign->worker.kernel_tls = arch_thread_pointer();
     thread->depth = thread->sections = 0;
     compiler_barrier(); /* the signal of setuid() may come as soon as it is known, and needs the block */
