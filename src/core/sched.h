@@ -225,10 +225,11 @@ void own_safe_end(struct worker *worker);
 /* Make the kernel thread that `runs` is on a worker that holds proc, its own context not run yet.  0 or an error. */
 int worker_adopt(struct proc *proc, struct thread *runs);
 /*
- * A new kernel thread for proc, or, when that is NULL, a spare one.  Calls pthread_create: at depth 0; `creating`, when
- * not NULL, is true meanwhile.  0, EAGAIN, ENOMEM.
+ * A new kernel thread for proc, or, when that is NULL, a spare one: calls pthread_create, at depth 0, and waits until it
+ * has started.  `step`, when not NULL, says meanwhile how far it is.  0, EAGAIN, ENOMEM.
  */
-int worker_spawn(struct proc *proc, _Atomic bool *creating);
+enum spawn_step { SPAWN_NOT, SPAWN_CREATES, SPAWN_STARTS };
+int worker_spawn(struct proc *proc, _Atomic int *step);
 /* By the monitor: its kernel thread has ended without a word, and its processor has gone. */
 void worker_died(struct worker *worker);
 struct worker *workers_all(void);

@@ -22,15 +22,20 @@
 
 enum { SPARES_MIN = 2 };
 
-/* For so long asleep in pthread_create(), it waits for a lock whose holder does not run. */
+/*
+ * For so long asleep in pthread_create(), it waits for a lock whose holder does not run.  So may the new kernel thread,
+ * where a sanitizer has it take one before it is ours; but it may wait for a CPU as well, which on a busy machine takes
+ * long.
+ */
 #define PATIENCE_NS UINT64_C(1000000)
+#define START_PATIENCE_NS UINT64_C(100000000)
 
 uint64_t spares_quiet_ns = UINT64_C(10000000000);
 
 static struct {
     _Atomic uint32_t wanted; /* futex: counts calls for more */
     _Atomic bool failed;     /* the last attempt */
-    _Atomic bool creating;   /* it is in pthread_create() */
+    _Atomic int step;        /* enum spawn_step */
     _Atomic bool asleep;     /* until there is a surplus, too */
     struct worker service;   /* for block_since(), and what locks expect */
     _Atomic bool running;
@@ -41,10 +46,11 @@ bool spares_late(uint64_t now)
 {
     if (atomic_load(&spawner.failed))
         return true;
-    if (!atomic_load(&spawner.creating))
+    const int step = atomic_load(&spawner.step);
+    if (step == SPAWN_NOT)
         return false;
     uint64_t since = block_since(&spawner.service, now);
-    return since != NEVER && now >= since + PATIENCE_NS;
+    return since != NEVER && now >= since + (step == SPAWN_CREATES ? PATIENCE_NS : START_PATIENCE_NS);
 }
 
 void spares_want(void)
@@ -81,7 +87,7 @@ static int make_spares(void)
             report_limit("GREEN_MAX_WORKERS is reached\n");
             return EAGAIN;
         }
-        int error = worker_spawn(NULL, &spawner.creating);
+        int error = worker_spawn(NULL, &spawner.step);
         if (error) {
             report_limit("the system has none\n");
             return error;

@@ -315,19 +315,21 @@ int service_start(void *(*run)(void *))
     return error;
 }
 
-int worker_spawn(struct proc *proc, _Atomic bool *creating)
+int worker_spawn(struct proc *proc, _Atomic int *step)
 {
     struct spawn spawn = {worker_new(), proc, SPAWN_WAITING, 0};
+    _Atomic int unwatched;
 
     if (!spawn.worker)
         return ENOMEM;
-    if (creating)
-        atomic_store(creating, true);
+    if (!step)
+        step = &unwatched;
+    atomic_store(step, SPAWN_CREATES);
     spawn.error = create_kernel_thread(&spawn);
-    if (creating)
-        atomic_store(creating, false);
+    atomic_store(step, SPAWN_STARTS);
     while (!spawn.error && atomic_load(&spawn.state) == SPAWN_WAITING)
         futex_wait(&spawn.state, SPAWN_WAITING, NEVER);
+    atomic_store(step, SPAWN_NOT);
     if (spawn.error)
         ended_push(spawn.worker, spawn.worker);
     return spawn.error;
