@@ -73,15 +73,6 @@ int green_cancel(green_t id)
     return error;
 }
 
-static struct thread *known_self(void)
-{
-    struct thread *self = self_thread;
-
-    if (unlikely(!self) && (self = enter()))
-        leave(self);
-    return self;
-}
-
 /* Set or clear a bit of the caller's; whether it was set goes to *before, if that is not NULL. */
 static int change(uint32_t bit, bool set, int *before)
 {

@@ -86,6 +86,16 @@ static inline void leave(struct thread *self)
         preempt_deferred(self);
 }
 
+/* The calling thread, known to the library, at the depth it is at; NULL: no memory. */
+static inline struct thread *known_self(void)
+{
+    struct thread *self = self_thread;
+
+    if (unlikely(!self) && (self = enter()))
+        leave(self);
+    return self;
+}
+
 /* The same as annotate_release() and annotate_acquire(), at depth 1, of which the caller is let out for that. */
 static inline void annotate_release_inside(struct thread *self, void *object)
 {

@@ -50,10 +50,8 @@ static struct _pthread_cleanup_buffer *libc_buffer(struct __green_cleanup *clean
 
 void green_cleanup_enter_np(struct __green_cleanup *cleanup, void (*routine)(void *), void *arg)
 {
-    struct thread *self = self_thread;
+    struct thread *self = known_self();
 
-    if (unlikely(!self) && (self = enter()))
-        leave(self);
     cleanup->__libc = !self || self->kind == THREAD_FOREIGN ? libc_buffer(cleanup) : NULL;
     if (cleanup->__libc) {
         _pthread_cleanup_push(cleanup->__libc, routine, arg);

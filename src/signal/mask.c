@@ -53,15 +53,6 @@ static void mask_first(uint64_t set)
     leave(self);
 }
 
-static struct thread *known_self(void)
-{
-    struct thread *self = self_thread;
-
-    if (unlikely(!self) && (self = enter()))
-        leave(self);
-    return self;
-}
-
 int green_sigmask(int how, const sigset_t *set, sigset_t *old)
 {
     struct thread *self = known_self();

@@ -230,16 +230,6 @@ static void unlock_at_depth(struct thread *self, green_mutex_t *mutex)
         unlock_slow(self, mutex);
 }
 
-/* The calling thread, known to the library: recursive and error-checking mutexes ask who it is. */
-static struct thread *identity(void)
-{
-    struct thread *self = self_thread;
-
-    if (unlikely(!self) && (self = enter()))
-        leave(self);
-    return self;
-}
-
 /* A recursive or error-checking mutex that is the caller's already. */
 static int relock(green_mutex_t *mutex)
 {
@@ -258,7 +248,7 @@ static int lock_fast(green_mutex_t *mutex)
     int error = 0;
 
     if (mutex->__kind != GREEN_MUTEX_NORMAL) {
-        self = identity();
+        self = known_self(); /* recursive and error-checking mutexes ask who it is */
         if (!self)
             return ENOMEM;
         if (mutex_owner(mutex) == self && mutex->__kind & MUTEX_TYPE)

@@ -264,19 +264,9 @@ static int lock_until(green_rwlock_t *lock, bool writes, uint64_t deadline)
     return locked(lock, writes, error);
 }
 
-/* The calling thread, known to the library. */
-static struct thread *identity(void)
-{
-    struct thread *self = self_thread;
-
-    if (unlikely(!self) && (self = enter()))
-        leave(self);
-    return self;
-}
-
 static int lock_fast(green_rwlock_t *lock, bool writes)
 {
-    struct thread *self = lock ? identity() : NULL;
+    struct thread *self = lock ? known_self() : NULL;
 
     if (unlikely(!self))
         return lock ? ENOMEM : EINVAL;
@@ -400,7 +390,7 @@ static void unlock_slow(struct thread *self, green_rwlock_t *lock)
 
 static int unlock_check(green_rwlock_t *lock)
 {
-    struct thread *self = identity();
+    struct thread *self = known_self();
 
     if (!self)
         return ENOMEM;

@@ -46,15 +46,6 @@ int shared_get(const int *field, int *shared)
     return 0;
 }
 
-struct thread *shared_self(void)
-{
-    struct thread *self = self_thread;
-
-    if (unlikely(!self) && (self = enter()))
-        leave(self);
-    return self;
-}
-
 /* A system call at the first use after a fork alone. */
 static uint32_t process(void)
 {

@@ -41,9 +41,7 @@ enum shared_ends {
     SHARED_ENDS_BY_HANDLERS = SHARED_ENDS_INTERRUPT | SHARED_ENDS_HANDLER
 };
 
-/* The calling thread, known to the library, or NULL: no memory. */
-struct thread *shared_self(void);
-/* Who it is, among all processes. */
+/* Who the calling thread is, among all processes. */
 uint64_t shared_identity(const struct thread *self);
 
 /*

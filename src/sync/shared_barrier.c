@@ -40,7 +40,7 @@ static bool arrive(green_barrier_t *barrier, uint32_t *round)
 
 int shared_barrier_wait(green_barrier_t *barrier)
 {
-    struct thread *self = shared_self();
+    struct thread *self = known_self();
     uint32_t round;
 
     if (!self)
@@ -60,7 +60,7 @@ int shared_barrier_wait(green_barrier_t *barrier)
 
 int shared_barrier_destroy(green_barrier_t *barrier)
 {
-    struct thread *self = shared_self();
+    struct thread *self = known_self();
 
     if (!self)
         return ENOMEM;

@@ -78,7 +78,7 @@ void shared_cond_wake(green_cond_t *cond, bool all)
 
 int shared_cond_destroy(green_cond_t *cond)
 {
-    struct thread *self = shared_self();
+    struct thread *self = known_self();
 
     if (!self)
         return ENOMEM;

@@ -74,7 +74,7 @@ static int relock(green_mutex_t *mutex)
 
 static int lock(green_mutex_t *mutex, bool waits, uint64_t deadline)
 {
-    struct thread *self = shared_self();
+    struct thread *self = known_self();
 
     if (!self)
         return ENOMEM;

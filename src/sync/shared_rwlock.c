@@ -72,7 +72,7 @@ static int take_waiting(struct thread *self, green_rwlock_t *lock, bool writes, 
 
 static int lock_as(green_rwlock_t *lock, bool writes, bool waits, uint64_t deadline)
 {
-    struct thread *self = shared_self();
+    struct thread *self = known_self();
     unsigned word;
 
     if (!self)
@@ -110,7 +110,7 @@ static unsigned left(unsigned word)
 
 int shared_rwlock_unlock(green_rwlock_t *lock)
 {
-    const struct thread *self = shared_self();
+    const struct thread *self = known_self();
     unsigned word = word_of(lock);
 
     if (!self)
