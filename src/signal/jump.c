@@ -43,11 +43,7 @@ static void forget_frames(const struct thread *self, uintptr_t sp)
 /* The call that was interrupted is left with its handlers, and nothing can be put right for it any more. */
 static void forget_call(struct thread *self)
 {
-    const bool before = self->frames && self->frames->postpones;
-
-    atomic_store_explicit(&self->postpones, before, memory_order_relaxed);
-    if (cancel_at_once(self))
-        self->worker->tick_pending = true;
+    cancel_postpone_end(self, self->frames && self->frames->postpones);
 }
 
 static void leave_frames(const struct __jmp_buf_tag *env)

@@ -230,8 +230,7 @@ static void unlock_at_depth(struct thread *self, green_mutex_t *mutex)
         unlock_slow(self, mutex);
 }
 
-/* A recursive or error-checking mutex that is the caller's already. */
-static int relock(green_mutex_t *mutex)
+int mutex_relock(green_mutex_t *mutex)
 {
     if ((mutex->__kind & MUTEX_TYPE) == GREEN_MUTEX_ERRORCHECK)
         return EDEADLK;
@@ -252,7 +251,7 @@ static int lock_fast(green_mutex_t *mutex)
         if (!self)
             return ENOMEM;
         if (mutex_owner(mutex) == self && mutex->__kind & MUTEX_TYPE)
-            return relock(mutex);
+            return mutex_relock(mutex);
         if (policy_inherits() && mutex->__kind & MUTEX_PROTECT && self->priority > mutex_ceiling(mutex))
             return EINVAL;
     }

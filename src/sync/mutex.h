@@ -29,6 +29,9 @@ unsigned mutex_release_to_next(struct thread *self, green_mutex_t *mutex);
 /* Lock it again as it was: 0, or, when it is robust, EOWNERDEAD or ENOTRECOVERABLE. */
 int mutex_reacquire(struct thread *self, green_mutex_t *mutex, unsigned count);
 
+/* A recursive or error-checking one that is the caller's already: 0, EAGAIN, EDEADLK. */
+int mutex_relock(green_mutex_t *mutex);
+
 /* Until it is the caller's, who is not noted as its owner yet: 0, or ETIMEDOUT, or ENOTRECOVERABLE. */
 int mutex_wait(struct thread *self, green_mutex_t *mutex, uint64_t deadline);
 

@@ -5,7 +5,6 @@
  * at the last, as there may be others.  The owner, of a type that knows him, is an identity (shared.c) in the reserved
  * part; `__owner`, a pointer, stays null and `__state` locked, so that every fast path of mutex.c fails.
  */
-#include <limits.h>
 
 #include "base/annotate.h"
 #include "sync/mutex.h"
@@ -62,16 +61,6 @@ static int take_waiting(struct thread *self, green_mutex_t *mutex, uint64_t dead
     return 0;
 }
 
-static int relock(green_mutex_t *mutex)
-{
-    if ((mutex->__kind & MUTEX_TYPE) == GREEN_MUTEX_ERRORCHECK)
-        return EDEADLK;
-    if (mutex->__count == UINT_MAX)
-        return EAGAIN;
-    mutex->__count++;
-    return 0;
-}
-
 static int lock(green_mutex_t *mutex, bool waits, uint64_t deadline)
 {
     struct thread *self = known_self();
@@ -80,7 +69,7 @@ static int lock(green_mutex_t *mutex, bool waits, uint64_t deadline)
         return ENOMEM;
     const uint64_t identity = knows_owner(mutex) ? shared_identity(self) : 0;
     if (identity && owner_of(mutex) == identity)
-        return relock(mutex);
+        return mutex_relock(mutex);
     const int error = waits ? take_waiting(self, mutex, deadline) : take(mutex) ? 0 : EBUSY;
     if (!error && identity)
         set_owner(mutex, identity);
