@@ -19,6 +19,7 @@
 
 #include "base/annotate.h"
 #include "core/signals.h"
+#include "sync/rwlockattr.h"
 #include "sync/shared.h"
 #include "sync/waitq.h"
 
@@ -27,30 +28,6 @@ enum { WRITER = 1, WAITERS = 2, READER = 4, SPINS = 100 };
 /* `__passing`: which readers pass the queue.  0, as in the initialiser: those that hold a read lock. */
 enum passing { PASSING_HOLDERS, PASSING_ALL, PASSING_NONE = 2 /* the initialiser's */ };
 #define READERS_MAX (UINT32_MAX / READER / 2)
-
-int green_rwlockattr_init(green_rwlockattr_t *attr)
-{
-    if (!attr)
-        return EINVAL;
-    memset(attr, 0, sizeof *attr);
-    attr->__kind = GREEN_RWLOCK_DEFAULT_NP;
-    return 0;
-}
-
-int green_rwlockattr_destroy(green_rwlockattr_t *attr)
-{
-    return attr ? 0 : EINVAL;
-}
-
-int green_rwlockattr_setpshared(green_rwlockattr_t *attr, int shared)
-{
-    return attr ? shared_set(&attr->__shared, shared) : EINVAL;
-}
-
-int green_rwlockattr_getpshared(const green_rwlockattr_t *attr, int *shared)
-{
-    return attr ? shared_get(&attr->__shared, shared) : EINVAL;
-}
 
 static unsigned state_of(const green_rwlock_t *lock)
 {
@@ -80,13 +57,10 @@ static const enum passing passing_of_kind[] = {
 
 int green_rwlock_init(green_rwlock_t *lock, const green_rwlockattr_t *attr)
 {
-    const int kind = attr ? attr->__kind : GREEN_RWLOCK_DEFAULT_NP;
-
-    if (!lock || (attr && !shared_valid(attr->__shared)) || kind < 0 ||
-        kind > GREEN_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP)
+    if (!lock || (attr && !rwlockattr_valid(attr)))
         return EINVAL;
     memset(lock, 0, sizeof *lock);
-    lock->__passing = passing_of_kind[kind];
+    lock->__passing = passing_of_kind[attr ? attr->__kind : GREEN_RWLOCK_DEFAULT_NP];
     if (attr && attr->__shared)
         shared_rwlock_init(lock);
     return 0;

@@ -5,7 +5,6 @@
  * at the last, as there may be others.  The owner, of a type that knows him, is an identity (shared.c) in the reserved
  * part; `__owner`, a pointer, stays null and `__state` locked, so that every fast path of mutex.c fails.
  */
-
 #include "base/annotate.h"
 #include "sync/mutex.h"
 #include "sync/shared.h"
