@@ -107,23 +107,36 @@ const char *block_source_name(void)
     return atomic_load(&source);
 }
 
-/* Read again when the kernel has written meanwhile: it may be this very record. */
-static uint64_t ring_since(const struct perf_event_mmap_page *page)
+/* The last switch; false when there was none.  Read again when the kernel has written meanwhile: it may be this very record. */
+static bool ring_last(const struct perf_event_mmap_page *page, struct record *last)
 {
-    struct record last;
     uint64_t head;
 
     do {
         head = __atomic_load_n(&page->data_head, __ATOMIC_ACQUIRE);
         const uint64_t bytes = __atomic_load_n(&page->data_size, __ATOMIC_RELAXED);
-        if (head < sizeof last || bytes == 0) /* 0: it has just been closed */
-            return NEVER;
-        memcpy(&last, (const char *)page + page->data_offset + (head - sizeof last) % bytes, sizeof last);
+        if (head < sizeof *last || bytes == 0) /* 0: it has just been closed */
+            return false;
+        memcpy(last, (const char *)page + page->data_offset + (head - sizeof *last) % bytes, sizeof *last);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
     } while (__atomic_load_n(&page->data_head, __ATOMIC_RELAXED) != head);
+    return last->header.type == PERF_RECORD_SWITCH;
+}
+
+static uint64_t ring_since(const struct perf_event_mmap_page *page)
+{
     const unsigned out = PERF_RECORD_MISC_SWITCH_OUT, preempted = PERF_RECORD_MISC_SWITCH_OUT_PREEMPT;
-    bool blocked = last.header.type == PERF_RECORD_SWITCH && (last.header.misc & (out | preempted)) == out;
-    return blocked ? last.time : NEVER;
+    struct record last;
+
+    return ring_last(page, &last) && (last.header.misc & (out | preempted)) == out ? last.time : NEVER;
+}
+
+bool block_runs_since(const struct worker *worker, uint64_t time)
+{
+    struct record last;
+
+    return worker->ring && ring_last(worker->ring, &last) && !(last.header.misc & PERF_RECORD_MISC_SWITCH_OUT) &&
+           last.time <= time;
 }
 
 /* The state, among those, stands behind the last parenthesis: a name may hold others. */

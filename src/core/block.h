@@ -19,6 +19,9 @@ bool block_now(const struct worker *worker);
 /* Without a system call, from a signal handler, too: by the ring, else what the monitor saw last. */
 bool block_seen(const struct worker *worker);
 
+/* It has had a CPU at least since then, without a break; false when that cannot be told. */
+bool block_runs_since(const struct worker *worker, uint64_t time);
+
 /* Its kernel thread has ended and is still known to the kernel, as the process's first is. */
 bool block_remains(const struct worker *worker);
 

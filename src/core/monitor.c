@@ -276,6 +276,21 @@ static void look_again(uint64_t since, uint64_t now, struct look *look)
         look_until(look, since + BLOCK_NS);
 }
 
+/*
+ * A deadline is late: the tick for it has met the worker in the kernel, or the kernel has not run the worker.  The clock is
+ * kicked: it ticks in the program's code alone.  A signal follows when that has not helped and the worker has had a CPU all
+ * the while, as it works in the kernel.  Sent at once, it would interrupt the call that a worker begins which got its CPU
+ * back just now: 2 in 50,000 nanosleeps.
+ */
+static void tick_late(struct worker *worker, uint64_t now)
+{
+    if (tick_again(worker))
+        worker->kicked_at = now;
+    else if (settings.tick != GREEN_TICK_PERF && now >= worker->kicked_at + LATE_NS &&
+             block_runs_since(worker, now - LATE_NS))
+        tick_send(worker);
+}
+
 static void look_at(struct proc *proc, uint64_t now, struct look *look)
 {
     struct worker *worker = atomic_load(&proc->worker);
@@ -298,11 +313,13 @@ static void look_at(struct proc *proc, uint64_t now, struct look *look)
         else
             look_again(since, now, look);
         look->found |= end_overdue(worker, since != NEVER, now);
-    } else if (deadline != NEVER) {
-        look_until(look, late ? now + LATE_NS : soon ? deadline + LATE_NS : deadline - AHEAD_NS);
     }
-    if (late && since == NEVER && block_since(worker, clock_now()) == NEVER) /* a signal would interrupt its call */
-        tick_again(worker);
+    if (late)
+        look_until(look, now + LATE_NS);
+    else if (deadline != NEVER)
+        look_until(look, soon || ticking ? deadline + LATE_NS : deadline - AHEAD_NS);
+    if (late && since == NEVER)
+        tick_late(worker, now);
 }
 
 /*

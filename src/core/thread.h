@@ -275,7 +275,7 @@ struct worker {
     uint64_t armed;              /* ns: when the timer was asked to tick, or NEVER; by the holder, or under the sched lock */
     int clock_fd;                /* a perf event that ticks while user code runs; -1: none here */
     _Atomic bool sent;           /* a tick by tick_send(), which has not come */
-    _Atomic bool clock_kicked;   /* by others: its period and whether it ticks are not what the next three say */
+    _Atomic uint32_t clock_kicked; /* ns, by others: its period, and it ticks, whatever the next three say; or 0 */
     bool clock_on, clock_ticked; /* guarded as armed is: it ticks; it has since its period was chosen */
     bool clock_aimed;            /* it was last set for a deadline */
     uint64_t clock_deadline;     /* ns: which that was, until a tick has come; or NEVER */
@@ -288,7 +288,7 @@ struct worker {
     struct thread *_Atomic stuck; /* stuck.c's */
     _Atomic uint64_t blocked_since;
     uint64_t blocked_switches; /* as the monitor saw it in /proc */
-    uint64_t ticks_seen, used_seen, used_last, used_at, round_seen; /* the monitor's */
+    uint64_t ticks_seen, used_seen, used_last, used_at, round_seen, kicked_at; /* the monitor's */
     stack_t altstack;
     bool altstack_made;          /* by us */
     bool listed;                 /* among all workers */

@@ -20,8 +20,11 @@
 #define sigev_notify_thread_id _sigev_un._tid
 #endif
 
-/* The clock's shortest period: how long a thread that is back from the kernel runs without a processor. */
-enum { CLOCK_MIN_NS = 20000, LAG_STEP_NS = 250, LAG_MAX_NS = 100000 };
+/*
+ * The clock's shortest period: how long a thread that is back from the kernel runs without a processor.  In the kernel, where
+ * it does not tick, it takes half of a virtual machine's time; so it is kicked more gently where the worker may be there.
+ */
+enum { CLOCK_MIN_NS = 20000, CLOCK_AGAIN_NS = 100000, LAG_STEP_NS = 250, LAG_MAX_NS = 100000 };
 
 /* Its address marks a signal as a tick. */
 static char tick_mark;
@@ -253,10 +256,10 @@ static bool clock_start(struct worker *worker, uint64_t now, uint64_t period)
  * A kick is a period of the shortest kind, which the worker may be about to overwrite: so it is said before and after it
  * is set, and whoever sets another looks again when that is done, and kicks himself.  A tick answers it.
  */
-static bool clock_kicked(struct worker *worker)
+static uint32_t clock_kicked(struct worker *worker)
 {
-    return unlikely(atomic_load_explicit(&worker->clock_kicked, memory_order_relaxed)) &&
-           atomic_exchange(&worker->clock_kicked, false);
+    return unlikely(atomic_load_explicit(&worker->clock_kicked, memory_order_relaxed) > 0) ?
+               atomic_exchange(&worker->clock_kicked, 0) : 0;
 }
 
 /*
@@ -343,10 +346,11 @@ void tick_came(struct worker *worker)
 {
     worker->armed = worker->clock_deadline = NEVER;
     worker->clock_ticked = true;
-    if (clock_kicked(worker)) {
+    const uint32_t kicked = clock_kicked(worker);
+    if (unlikely(kicked > 0)) {
         worker->clock_on = true;
         worker->clock_aimed = false;
-        worker->clock_period = CLOCK_MIN_NS;
+        worker->clock_period = kicked;
     }
     const uint64_t now = clock_now();
     if (worker->clock_aimed)
@@ -383,29 +387,34 @@ void tick_clear(struct worker *worker)
     errno = saved_errno;
 }
 
-bool tick_kick(struct worker *worker)
+static void clock_kick(struct worker *worker, uint32_t ns)
 {
-    uint64_t period = CLOCK_MIN_NS;
+    const uint64_t period = ns;
     int saved_errno = errno;
 
-    if (!on_clock(worker))
-        return tick_send(worker);
-    atomic_store(&worker->clock_kicked, true);
+    atomic_store(&worker->clock_kicked, ns);
     ioctl(worker->clock_fd, PERF_EVENT_IOC_PERIOD, &period);
     ioctl(worker->clock_fd, PERF_EVENT_IOC_ENABLE, 0);
-    atomic_store(&worker->clock_kicked, true);
+    atomic_store(&worker->clock_kicked, ns);
     errno = saved_errno;
+}
+
+bool tick_kick(struct worker *worker)
+{
+    if (!on_clock(worker))
+        return tick_send(worker);
+    clock_kick(worker, CLOCK_MIN_NS);
     return true;
 }
 
-void tick_again(struct worker *worker)
+bool tick_again(struct worker *worker)
 {
     if (!on_clock(worker))
-        return;
-    if (settings.tick == GREEN_TICK_PERF)
-        tick_kick(worker);
-    else
-        tick_send(worker);
+        return true;
+    if (atomic_load_explicit(&worker->clock_kicked, memory_order_relaxed) > 0)
+        return false;
+    clock_kick(worker, CLOCK_AGAIN_NS);
+    return true;
 }
 
 void tick_on_return(struct worker *worker)

@@ -10,7 +10,7 @@
  *          the worker is in the kernel at that moment.  It ticks on at its period until told otherwise: a steady slice
  *          costs no system call.
  * auto     perf where it is allowed and the monitor is on, else the timer.  The monitor notices a deadline that was
- *          missed in the kernel, and signals the worker unless that is blocked, which would interrupt a call.
+ *          missed in the kernel, and kicks the clock; and a worker that stays in the kernel, but not blocked, it signals.
  * A periodic timer was rejected: it goes on when nobody waits, and cannot serve the deadlines of sleeping threads.
  */
 #ifndef TICK_H
@@ -52,11 +52,8 @@ void tick_on_return(struct worker *worker);
 /* Signal it soon, from any kernel thread; without interrupting a call, where that can be had.  False as below. */
 bool tick_kick(struct worker *worker);
 
-/*
- * Its tick is overdue, where ticks can get lost, and it was not blocked a moment ago: signal it, but as before when only
- * perf was asked for.
- */
-void tick_again(struct worker *worker);
+/* Its tick is overdue: kick it, where a tick can get lost.  False when that was done, and has not helped so far. */
+bool tick_again(struct worker *worker);
 
 /* Signal it now, from any kernel thread, which never gets lost; false when its own is no more. */
 bool tick_send(struct worker *worker);
