@@ -231,8 +231,14 @@ static void yield_by_policy(struct thread *self, struct proc *proc)
         switch_to(self, next, policy_after, NULL);
 }
 
-static __attribute__((noinline)) void yield_specially(struct thread *self, struct proc *proc)
+static __attribute__((noinline)) void yield_specially(struct thread *self)
 {
+    struct proc *proc = self->proc;
+
+    if (!proc) { /* the kernel's scheduler runs it */
+        REAL(sched_yield)();
+        return;
+    }
     if (policy_on) {
         yield_by_policy(self, proc);
         return;
@@ -248,15 +254,17 @@ static __attribute__((noinline)) void yield_specially(struct thread *self, struc
  * With one processor nobody else takes from its queue, so the thread may queue itself while it still stands on its
  * stack, and nothing is left to be done after the switch.
  */
-static inline void yield(struct thread *self, struct proc *proc)
+static inline void yield(struct thread *self)
 {
-    const uint32_t until = atomic_load_explicit(&proc->until_global, memory_order_relaxed) - 1;
+    struct proc *proc = sole_proc;
     struct thread *next;
+    uint32_t until;
 
-    if (unlikely(sched_shared || until == 0 || atomic_load_explicit(&proc->attention, memory_order_relaxed) ||
-                 atomic_load_explicit(&proc->runnext, memory_order_relaxed) ||
-                 !runq_rotate(proc, self, &next))) {
-        yield_specially(self, proc);
+    if (unlikely(!proc || self->kind != THREAD_MULTIPLEXED ||
+                 (until = atomic_load_explicit(&proc->until_global, memory_order_relaxed) - 1) == 0 ||
+                 atomic_load_explicit(&proc->attention, memory_order_relaxed) ||
+                 atomic_load_explicit(&proc->runnext, memory_order_relaxed) || !runq_rotate(proc, self, &next))) {
+        yield_specially(self);
         return;
     }
     atomic_store_explicit(&proc->until_global, until, memory_order_relaxed);
@@ -272,12 +280,8 @@ int green_yield(void)
 
     if (unlikely(!self))
         return 0;
-    struct proc *proc = self->proc;
-    if (likely(proc != NULL))
-        yield(self, proc);
+    yield(self);
     leave(self);
-    if (unlikely(!proc)) /* the kernel's scheduler runs it */
-        REAL(sched_yield)();
     return 0;
 }
 

@@ -65,6 +65,7 @@ int procs_set(unsigned wanted)
     unsigned now = procs_count();
     if (wanted > 1 || policy_on || annotate_valgrind_races) { /* then who leaves is always seen to from off its stack */
         queues_share();
+        sole_proc = NULL;
         sched_shared = true; /* on the only processor there is, or there are several already */
     }
     for (unsigned i = now; i < wanted && !error; i++) {
@@ -77,6 +78,8 @@ int procs_set(unsigned wanted)
                 atomic_store(&procs_missing, true);
         }
     }
+    if (!sched_shared)
+        sole_proc = proc_at(0);
     for (unsigned i = wanted; i < now; i++)
         retire_mark(proc_at(i));
     atomic_store(&count, wanted);
@@ -170,6 +173,7 @@ void procs_fork_reset(void)
     atomic_store(&count, 0);
     atomic_store(&procs_missing, false);
     sched_shared = false;
+    sole_proc = NULL;
     control_lock.word = 0;
 }
 

@@ -30,6 +30,12 @@ extern struct settings settings;
 /* Several processors take from each other's queues: their fast paths need atomic operations. */
 extern bool sched_shared;
 
+/*
+ * The only processor, unless sched_shared.  A switch waits until all is loaded that leads to the next thread, each from
+ * what was loaded before: this needs nothing of the thread or its worker, which is a tenth of a yield.
+ */
+extern struct proc *sole_proc;
+
 /* Another policy than work-stealing round robin; see policy.h.  sched_shared is set, too. */
 extern bool policy_on;
 
