@@ -287,7 +287,7 @@ struct thread *policy_yield(struct thread *self)
 /* How its time ends, if it does. */
 static bool must_leave(const struct proc *proc, struct thread *self, uint64_t now, enum green_why *why)
 {
-    const bool over = now + SLICE_MIN_US * NS_PER_US / 2 >= proc->slice_end;
+    const bool over = slice_ended(proc, now);
 
     *why = over ? GREEN_SLICE_OVER : GREEN_DISPLACED;
     self->slice_left = over ? 0 : proc->slice_end - now;

@@ -282,6 +282,11 @@ int service_start(void *(*run)(void *));
 enum { SLICE_MIN_US = 100, SLICE_MAX_US = 10000000 };
 /* The thread's slice, in ns. */
 uint64_t slice_ns(const struct thread *thread);
+/* Is that over which runs there?  A tick that comes a little sooner will do: else there would be another for the rest. */
+static inline bool slice_ended(const struct proc *proc, uint64_t now)
+{
+    return now + SLICE_MIN_US * NS_PER_US / 2 >= proc->slice_end;
+}
 /* Somebody waits: watch the slice of the thread that runs. */
 void slice_watch(struct proc *proc, const struct thread *runs);
 /* The processor begins to run threads at `now`. */

@@ -140,7 +140,7 @@ static void set_next_tick(struct proc *proc, const struct thread *runs, bool wai
         stop_ticking(proc);
     }
     if (atomic_load_explicit(&proc->ticking, memory_order_relaxed)) {
-        if (proc->slice_end <= now)
+        if (slice_ended(proc, now))
             proc->slice_end = now + slice_ns(runs);
         if (proc->slice_end <= deadline_tick(proc))
             tick_need(holder(proc), TICK_SLICE, proc->slice_end);
@@ -268,7 +268,7 @@ static bool slice_is_over(struct proc *proc, const struct thread *self, uint64_t
         proc->slice_passed_on = false;
         proc->slice_end = now + slice_ns(self);
     }
-    if (now < proc->slice_end)
+    if (!slice_ended(proc, now))
         return false;
     demote_displaced(proc);
     if (now >= self->woken_ns + slice_ns(self))
