@@ -50,7 +50,7 @@ struct green_config {
     enum green_switch preempt; /* GREEN_PREEMPT: 1 or 0; off is a cooperative scheduler; on */
     enum green_tick tick;      /* GREEN_TICK: timer, monitor, perf or auto (the default: perf for slices where it is
                                   allowed and the monitor is on, timer for the deadlines of those who sleep) */
-    int signal;                /* GREEN_SIGNAL: the tick's signal, by number; SIGALRM */
+    int signal;                /* GREEN_SIGNAL: the tick's signal, by number; SIGALRM.  From SIGRTMIN on: no perf ticks */
     size_t stack_bytes;        /* GREEN_STACK: a thread's stack in bytes, 16,384 to 1 GiB; 262,144 */
     enum green_monitor monitor; /* GREEN_MONITOR: on, off, perf or stat; on.  It needs preempt to be on */
     unsigned max_workers;      /* GREEN_MAX_WORKERS: kernel threads that run green threads at most; 10,000 */

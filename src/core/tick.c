@@ -169,7 +169,8 @@ int tick_source_start(void)
 
 /*
  * A clock that runs while the worker runs the program's code, and signals when it has for a period: such a signal
- * never meets a system call, so it interrupts none.
+ * never meets a system call, so it interrupts none.  Not with a signal that queues: where a worker needs longer for each
+ * than the period (under Valgrind, say), they fill the quota of all the user's processes.
  */
 static int clock_open(struct worker *worker)
 {
@@ -199,7 +200,7 @@ int tick_worker_start(struct worker *worker)
     atomic_store(&worker->tick_deadline, NEVER);
     atomic_store(&worker->sent, false);
     worker->armed = NEVER;
-    worker->clock_fd = settings.preempt ? clock_open(worker) : -1;
+    worker->clock_fd = settings.preempt && settings.signal < SIGRTMIN ? clock_open(worker) : -1;
     if (!settings.preempt || settings.tick == GREEN_TICK_MONITOR)
         return 0;
     memset(&event, 0, sizeof event);

@@ -210,4 +210,5 @@ Test(init, other_signal)
         ;
     join_result(thread);
     cr_assert_geq(stats_now().preemptions, 1);
+    cr_assert_str_eq(green_tick_source(), "timer", "ticks of a signal that queues would pile up");
 }
