@@ -98,7 +98,7 @@ say = $(if $(V),,@printf '  %-4s %s\n' $(1) '$(2)')
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests check demo model unit crash gdb stress valgrind check-tsan race-tsan check-races samples installed man
+.PHONY: all tests check demo model unit crash gdb stress valgrind valgrind-faults check-tsan race-tsan check-races samples installed man
 .PHONY: names bench install uninstall deps clean help
 .PHONY: FORCE
 
@@ -137,6 +137,9 @@ stress valgrind:
 	    GREEN_PROCS=$$procs timeout --foreground -k 10 $$(($(SECONDS_EACH) * 4 + 240)) \
 	        $(UNDER) $$program --seconds $(SECONDS_EACH) $(if $(SEED),--seed $(SEED)); \
 	done; done
+
+valgrind-faults: $(BUILD)/samples/03_pagefault #: page faults that block, under Valgrind: no error
+	cd $(BUILD)/samples && timeout --foreground -k 10 240 $(VALGRIND) -q --fair-sched=yes --error-exitcode=9 ./03_pagefault
 
 # Unwinding must pass ThreadSanitizer's stack of calls, in C, too: -fexceptions.
 check-tsan: #: build in build-tsan by clang with ThreadSanitizer; find a planted race, and none in the stress programs

@@ -15,6 +15,12 @@
 
 #include <green/sched.h>
 
+#if defined(__has_include)
+#if __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#endif
+#endif
+
 void must(int error, const char *what)
 {
     if (error) {
@@ -169,6 +175,15 @@ static void picture_size(FILE *picture, unsigned *width, unsigned *height)
                        height);
     must(found == 2 ? 0 : EBADMSG, "size of a picture");
     rewind(picture);
+}
+
+bool under_valgrind(void)
+{
+#ifdef RUNNING_ON_VALGRIND
+    return RUNNING_ON_VALGRIND != 0;
+#else
+    return false;
+#endif
 }
 
 /* SVG pictures may stand inside one another as they are, moved by an <svg y="..."> around each. */

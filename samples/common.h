@@ -48,6 +48,9 @@ int in_child(void (*function)(const void *settings, void *result), const void *s
  */
 int cost_of_preemption(unsigned procs, void *(*work)(void *), double *percent);
 
+/* Valgrind runs one thread at a time: there, what several do at once is not shown. */
+bool under_valgrind(void);
+
 /* One SVG picture out of several, from top to bottom; those are removed. */
 int stack_pictures(const char *path, const char *const *parts, size_t count);
 
