@@ -60,8 +60,9 @@ struct green_config {
 
 /*
  * Start the library: optional, once, before any other call.  `config` may be NULL.  The calling thread becomes a green
- * thread, on the stack and the thread-local storage it has.  A first call other than this one cannot report errors: it
- * ends the program with the line that says which.  Does not block.  Signal handler: no.
+ * thread, on the stack and the thread-local storage it has.  When another call is the first, a setting that is not
+ * acceptable ends the program with the line that says which; and short of memory, threads or timers that call fails
+ * with ENOMEM, and the next tries again.  Does not block.  Signal handler: no.
  *   EBUSY   it runs already
  *   EINVAL  a setting or an environment variable that is not acceptable; one line on standard error says which
  *   EAGAIN, ENOMEM  no kernel thread, timer or memory

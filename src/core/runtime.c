@@ -161,12 +161,14 @@ struct thread *enter_slow(void)
 
     if (!atomic_load(&running)) {
         int error = green_init(NULL);
-        if (error && error != EINVAL && error != EBUSY)
-            fprintf(stderr, "libgreen: cannot start: %s\n", strerror(error));
-        if (error && error != EBUSY)
+        const bool short_of = error == ENOMEM || error == EAGAIN; /* the call fails, and the next tries again */
+        if (error && error != EBUSY && !short_of) {
+            if (error != EINVAL) /* that has been told */
+                fprintf(stderr, "libgreen: cannot start: %s\n", strerror(error));
             exit(EXIT_FAILURE);
+        }
     }
-    struct thread *self = self_thread ? self_thread : foreign_adopt();
+    struct thread *self = self_thread || !atomic_load(&running) ? self_thread : foreign_adopt();
     errno = saved_errno;
     return self;
 }

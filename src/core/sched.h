@@ -41,7 +41,7 @@ extern bool policy_on;
 
 /*
  * Enter the runtime.  NULL when the calling kernel thread could not be taken in for want of memory.  The first entry
- * of all starts the library.
+ * of all starts the library, if there is memory for that; else the next tries again.
  */
 struct thread *enter_slow(void);
 

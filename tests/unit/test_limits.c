@@ -33,6 +33,23 @@ static rlim_t mapped(void)
     return pages * 4096;
 }
 
+/* Of those that could start the library: any may be the first. */
+Test(limits, first_calls)
+{
+    int before;
+    struct rlimit limit = {mapped() + (64 << 10), RLIM_INFINITY};
+    cr_assert_eq(setrlimit(RLIMIT_AS, &limit), 0);
+    const int errors[] = {green_create(&threads[0], NULL, wait_at_gate, NULL),
+                          green_setcancelstate(GREEN_CANCEL_DISABLE, &before)};
+    limit.rlim_cur = RLIM_INFINITY;
+    cr_assert_eq(setrlimit(RLIMIT_AS, &limit), 0);
+    for (int i = 0; i < 2; i++)
+        cr_assert(errors[i] == ENOMEM || errors[i] == EAGAIN, "call %d: %d", i, errors[i]);
+    start(2);
+    cr_assert_eq(green_sem_init(&gate, 0, 1), 0);
+    join_result(spawn(wait_at_gate, NULL));
+}
+
 ON_BOTH(limits, address_space)
 {
     cr_assert_eq(green_sem_init(&gate, 0, 0), 0);
