@@ -87,6 +87,7 @@ static int make_spares(void)
             report_limit("GREEN_MAX_WORKERS is reached\n");
             return EAGAIN;
         }
+        atomic_fetch_add(&spawner.service.switches, 1); /* a block that was seen while the last one was made is over */
         int error = worker_spawn(NULL, &spawner.step);
         if (error) {
             report_limit("the system has none\n");
