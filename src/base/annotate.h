@@ -96,6 +96,16 @@ static inline size_t annotate_stack_least(void)
 #endif
 }
 
+/* pthread_create() comes back when the new thread has begun. */
+static inline bool annotate_create_awaits(void)
+{
+#ifdef GREEN_TSAN
+    return true;
+#else
+    return false;
+#endif
+}
+
 /* Frames are left by a jump. */
 static inline void annotate_no_return(void)
 {

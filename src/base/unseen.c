@@ -26,6 +26,9 @@ void *unseen_mmap(void *at, size_t bytes, int protection, int flags, int fd, off
 int unseen_munmap(void *at, size_t bytes);
 int unseen_sigemptyset(sigset_t *set);
 int unseen_sigfillset(sigset_t *set);
+void *unseen_memchr(const void *memory, int byte, size_t bytes);
+char *unseen_strchr(const char *text, int byte);
+char *unseen_strrchr(const char *text, int byte);
 
 /* Volatile, or compilers make a call of memcpy() of the loop, which is this one. */
 void *unseen_memcpy(void *to, const void *from, size_t bytes)
@@ -107,6 +110,36 @@ int unseen_sigfillset(sigset_t *set)
     unseen_memset(set, 0xff, sizeof *set);
     *(unsigned long *)(void *)set &= ~(3UL << 31);
     return 0;
+}
+
+/* Of the monitor, which reads /proc: it must not wait for what a thread has that is to be given a processor. */
+void *unseen_memchr(const void *memory, int byte, size_t bytes)
+{
+    const unsigned char *at = memory;
+
+    for (size_t i = 0; i < bytes; i++)
+        if (at[i] == (unsigned char)byte)
+            return (void *)(uintptr_t)&at[i];
+    return NULL;
+}
+
+char *unseen_strchr(const char *text, int byte)
+{
+    for (; *text != (char)byte; text++)
+        if (!*text)
+            return NULL;
+    return (char *)(uintptr_t)text;
+}
+
+char *unseen_strrchr(const char *text, int byte)
+{
+    const char *last = NULL;
+
+    do
+        if (*text == (char)byte)
+            last = text;
+    while (*text++);
+    return (char *)(uintptr_t)last;
 }
 
 #endif

@@ -13,6 +13,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/annotate.h"
 #include "base/futex.h"
 #include "core/block.h"
 #include "core/hold.h"
@@ -29,6 +30,8 @@ enum { SPARES_MIN = 2 };
  */
 #define PATIENCE_NS UINT64_C(1000000)
 #define START_PATIENCE_NS UINT64_C(100000000)
+/* ThreadSanitizer spins for a lock that may be such a one: it is not seen to be asleep then. */
+#define SPIN_PATIENCE_NS UINT64_C(1000000000)
 
 uint64_t spares_quiet_ns = UINT64_C(10000000000);
 
@@ -36,6 +39,7 @@ static struct {
     _Atomic uint32_t wanted; /* futex: counts calls for more */
     _Atomic bool failed;     /* the last attempt */
     _Atomic int step;        /* enum spawn_step */
+    _Atomic uint64_t begun;  /* ns; the worker's making */
     _Atomic bool asleep;     /* until there is a surplus, too */
     struct worker service;   /* for block_since(), and what locks expect */
     _Atomic bool running;
@@ -49,8 +53,11 @@ bool spares_late(uint64_t now)
     const int step = atomic_load(&spawner.step);
     if (step == SPAWN_NOT)
         return false;
+    if (annotate_create_awaits() && now >= atomic_load(&spawner.begun) + SPIN_PATIENCE_NS)
+        return true;
+    const bool begins = step != SPAWN_CREATES || annotate_create_awaits();
     uint64_t since = block_since(&spawner.service, now);
-    return since != NEVER && now >= since + (step == SPAWN_CREATES ? PATIENCE_NS : START_PATIENCE_NS);
+    return since != NEVER && now >= since + (begins ? START_PATIENCE_NS : PATIENCE_NS);
 }
 
 void spares_want(void)
@@ -87,6 +94,7 @@ static int make_spares(void)
             report_limit("GREEN_MAX_WORKERS is reached\n");
             return EAGAIN;
         }
+        atomic_store(&spawner.begun, clock_now());
         atomic_fetch_add(&spawner.service.switches, 1); /* a block that was seen while the last one was made is over */
         int error = worker_spawn(NULL, &spawner.step);
         if (error) {
