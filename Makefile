@@ -80,6 +80,9 @@ LIBRARIES := $(BUILD)/libgreen.a $(BUILD)/libgreen.so.$(VERSION)
 UNIT_OBJECTS := $(call object,$(filter-out $(NOT_OURS),$(wildcard tests/unit/*.c tests/unit/*.cc)))
 DSOS := $(patsubst tests/unit/dso/%.c,$(BUILD)/tests/dso/%.so,$(wildcard tests/unit/dso/*.c))
 UNIT := $(if $(UNIT_OBJECTS),$(BUILD)/tests/unit)
+# The same tests with a runner of our own, for tools: tests/unit/plain/main.c.
+PLAIN := $(BUILD)/tests/unit-plain
+PLAIN_OBJECTS := $(call object,$(wildcard tests/unit/plain/*.c))
 STRESS := $(call c_programs,tests/stress) $(call cxx_programs,tests/stress)
 CRASH := $(call c_programs,tests/crash) $(call cxx_programs,tests/crash)
 GDB_PROGRAMS := $(call c_programs,tests/gdb)
@@ -98,7 +101,7 @@ say = $(if $(V),,@printf '  %-4s %s\n' $(1) '$(2)')
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all tests check demo model unit crash gdb stress valgrind valgrind-faults check-tsan race-tsan check-races samples installed man
+.PHONY: all tests check demo model unit crash gdb stress valgrind valgrind-faults check-valgrind check-tsan race-tsan check-races samples installed man
 .PHONY: names bench install uninstall deps clean help
 .PHONY: FORCE
 
@@ -127,10 +130,16 @@ crash: $(CRASH) #: run the programs that must die
 gdb: $(GDB_PROGRAMS) #: look at green threads in gdb
 	tests/gdb/run
 
+MEMCHECK = $(VALGRIND) -q --fair-sched=yes --error-exitcode=9 --leak-check=full \
+           --show-leak-kinds=definite --errors-for-leak-kinds=definite
+
+# Larger frames, of a test that fills its stack, would be a change of stacks to Valgrind.
+check-valgrind: $(PLAIN) $(DSOS) #: run the unit tests under Valgrind: no error, no definite leak
+	@UNDER='$(MEMCHECK) --max-stackframe=16777216' tests/unit/plain/run valgrind
+
 stress: $(STRESS) #: run the stress programs
 valgrind: $(STRESS) #: the same under Valgrind: no error, no definite leak
-valgrind: UNDER = $(VALGRIND) -q --fair-sched=yes --error-exitcode=9 --leak-check=full \
-                  --show-leak-kinds=definite --errors-for-leak-kinds=definite
+valgrind: UNDER = $(MEMCHECK)
 stress valgrind:
 	@set -e; for procs in $(PROCS); do for program in $(STRESS); do \
 	    echo "$@: GREEN_PROCS=$$procs $$program --seconds $(SECONDS_EACH)"; \
@@ -142,7 +151,7 @@ valgrind-faults: $(BUILD)/samples/03_pagefault #: page faults that block, under 
 	cd $(BUILD)/samples && timeout --foreground -k 10 240 $(VALGRIND) -q --fair-sched=yes --error-exitcode=9 ./03_pagefault
 
 # Unwinding must pass ThreadSanitizer's stack of calls, in C, too: -fexceptions.
-check-tsan: #: build in build-tsan by clang with ThreadSanitizer; find a planted race, and none in the stress programs
+check-tsan: #: build in build-tsan by clang with ThreadSanitizer; find a planted race, and none in the unit tests and the stress programs
 	@CC=clang CXX=clang++ tools/deps tsan
 	@$(MAKE) $(JOBS) BUILD=build-tsan SANITIZE=thread CC=clang CXX=clang++ DEBUG=1 CFLAGS='-O1 -g -fexceptions' race-tsan
 
@@ -157,8 +166,9 @@ check-races: $(RACE_SHARED) #: the same planted race under Valgrind, by Helgrind
 	tests/race/run helgrind
 	tests/race/run drd
 
-race-tsan: $(RACE) $(STRESS)
+race-tsan: $(RACE) $(PLAIN) $(DSOS) $(STRESS)
 	tests/race/run tsan
+	@TSAN_OPTIONS='$(TSAN_OPTIONS) suppressions=tests/race/tsan.supp' tests/unit/plain/run tsan
 	@TSAN_OPTIONS='$(TSAN_OPTIONS) suppressions=tests/race/tsan.supp' $(MAKE) stress PROCS=2 SECONDS_EACH=2
 
 model: #: install spin if it is missing, and model-check the protocols
@@ -271,6 +281,11 @@ $(BUILD)/tests/unit: $(UNIT_OBJECTS) $(BUILD)/green.o
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(LINK_FLAGS) -rdynamic -o $@ $^ -lcriterion $(LIBS)
+
+$(PLAIN): $(PLAIN_OBJECTS) $(UNIT_OBJECTS) $(BUILD)/green.o
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(LINK_FLAGS) -rdynamic -o $@ $^ $(LIBS)
 
 $(BUILD)/tests/dso/%.so: tests/unit/dso/%.c $(BUILD)/flags
 	$(call say,CC,$@)

@@ -49,7 +49,7 @@ ON_BOTH(sleep, absolute_on_both_clocks)
 
 static void *has_run(void *arg)
 {
-    *(int *)arg = 1;
+    atomic_store((atomic_int *)arg, 1);
     return NULL;
 }
 
@@ -65,11 +65,11 @@ Test(sleep, until_the_past_is_no_wait_but_a_cancellation_point)
     start_cooperative();
     const clockid_t clocks[] = {CLOCK_MONOTONIC, CLOCK_REALTIME};
     for (int i = 0; i < 2; i++) {
-        int ran = 0;
+        atomic_int ran = 0;
         struct timespec past = time_after(clocks[i], -1000000);
         green_t other = spawn(has_run, &ran);
         cr_assert_eq(green_clock_nanosleep(clocks[i], TIMER_ABSTIME, &past, NULL), 0);
-        cr_assert_eq(ran, 0, "who catches up does not go to the end of the line");
+        cr_assert_eq(atomic_load(&ran), 0, "who catches up does not go to the end of the line");
         join_result(other);
         cr_assert_eq(join_result(spawn(sleep_cancelled, &past)), GREEN_CANCELED);
     }

@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/annotate.h"
+
 /* How long a storm's thread works between two sleeps. */
 #define STRETCH_NS 2000000
 
@@ -34,6 +36,15 @@ static struct {
 } hogs;
 
 static atomic_int signals;
+
+unsigned unit_slowness(void)
+{
+#ifdef __SANITIZE_THREAD__
+    return 4;
+#else
+    return annotate_under_valgrind() ? 20 : 1;
+#endif
+}
 
 void unit_fail(const char *condition, const char *file, int line)
 {

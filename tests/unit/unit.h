@@ -26,11 +26,11 @@ extern "C" {
 /* Seconds.  Against hanging only. */
 #define LIMIT 180.0
 
-#define TICK_US 100
+#define TICK_US (100 * unit_slowness())
 
 /* Threads of a storm, and the preemptions it should meet. */
 #define STORM_THREADS 8
-#define STORM_PREEMPTIONS 2000
+#define STORM_PREEMPTIONS (2000 / unit_slowness())
 
 #define ON_BOTH(suite, name)                   \
     static void suite##_##name(void);          \
@@ -63,6 +63,9 @@ extern "C" {
         while (!(condition))   \
             green_usleep(200); \
     } while (0)
+
+/* How much less there is to do, and at how much longer intervals, under Valgrind and ThreadSanitizer; otherwise 1. */
+unsigned unit_slowness(void);
 
 void unit_fail(const char *condition, const char *file, int line) __attribute__((noreturn));
 
