@@ -167,8 +167,8 @@ static void lock_it(int number, siginfo_t *info, void *context)
 {
     must(green_mutex_lock(&mutex) == 0);
     atomic_store(&locked_there, true);
+    note(number, info, context); /* one after the other */
     must(green_mutex_unlock(&mutex) == 0);
-    note(number, info, context);
 }
 
 ON_BOTH(signal_stack, handler_as_a_thread_may_lock)
