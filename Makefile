@@ -133,9 +133,8 @@ gdb: $(GDB_PROGRAMS) #: look at green threads in gdb
 MEMCHECK = $(VALGRIND) -q --fair-sched=yes --error-exitcode=9 --leak-check=full \
            --show-leak-kinds=definite --errors-for-leak-kinds=definite
 
-# Larger frames, of a test that fills its stack, would be a change of stacks to Valgrind.
 check-valgrind: $(PLAIN) $(DSOS) #: run unit tests under Valgrind, those that it can run: no error, no definite leak
-	@UNDER='$(MEMCHECK) --max-stackframe=16777216' tests/unit/plain/run valgrind
+	@UNDER='$(MEMCHECK)' tests/unit/plain/run valgrind
 
 stress: $(STRESS) #: run the stress programs
 valgrind: $(STRESS) #: the same under Valgrind: no error, no definite leak
