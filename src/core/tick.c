@@ -254,7 +254,7 @@ static bool clock_start(struct worker *worker, uint64_t now, uint64_t period)
 }
 
 /*
- * A kick is a period of the shortest kind, which the worker may be about to overwrite: so it is said before and after it
+ * A kick is a short period, which the worker may be about to overwrite with another: so it is said before and after it
  * is set, and whoever sets another looks again when that is done, and kicks himself.  A tick answers it.
  */
 static uint32_t clock_kicked(struct worker *worker)
