@@ -66,15 +66,19 @@ void criterion_abort_test(void)
     _exit(PLAIN_FAILED);
 }
 
+static __attribute__((noreturn)) void end_test(int status, const char *format, va_list list)
+{
+    vdprintf(STDERR_FILENO, format, list);
+    dprintf(STDERR_FILENO, "\n");
+    _exit(status);
+}
+
 void criterion_skip_test(const char *format, ...)
 {
     va_list list;
 
     va_start(list, format);
-    vdprintf(STDERR_FILENO, format, list);
-    va_end(list);
-    dprintf(STDERR_FILENO, "\n");
-    _exit(PLAIN_SKIPPED);
+    end_test(PLAIN_SKIPPED, format, list);
 }
 
 void criterion_test_die(const char *format, ...)
@@ -82,10 +86,7 @@ void criterion_test_die(const char *format, ...)
     va_list list;
 
     va_start(list, format);
-    vdprintf(STDERR_FILENO, format, list);
-    va_end(list);
-    dprintf(STDERR_FILENO, "\n");
-    _exit(PLAIN_FAILED);
+    end_test(PLAIN_FAILED, format, list);
 }
 
 void cr_log(enum criterion_severity severity, const char *format, ...)
