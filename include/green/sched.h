@@ -48,8 +48,8 @@ struct green_config {
     unsigned procs;            /* GREEN_PROCS: processors, 1 to 1,024; the CPUs it may use, cgroup quota included */
     unsigned slice_us;         /* GREEN_SLICE_US: slice in microseconds, 100 to 10,000,000; 10,000 */
     enum green_switch preempt; /* GREEN_PREEMPT: 1 or 0; off is a cooperative scheduler; on */
-    enum green_tick tick;      /* GREEN_TICK: timer, monitor, perf or auto (the default: perf for slices where it is
-                                  allowed and the monitor is on, timer for the deadlines of those who sleep) */
+    enum green_tick tick;      /* GREEN_TICK: timer, monitor, perf or auto (the default: perf where it is allowed and
+                                  the monitor is on, else timer) */
     int signal;                /* GREEN_SIGNAL: the tick's signal, by number; SIGALRM.  From SIGRTMIN on: no perf ticks */
     size_t stack_bytes;        /* GREEN_STACK: a thread's stack in bytes, 16,384 to 1 GiB; 262,144 */
     enum green_monitor monitor; /* GREEN_MONITOR: on, off, perf or stat; on.  It needs preempt to be on */
