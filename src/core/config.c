@@ -80,14 +80,13 @@ static unsigned cgroup_cpus(void)
     return quota < period ? 1 : (unsigned)((quota + period - 1) / period);
 }
 
-static unsigned default_procs(void)
+static unsigned usable_cpus(void)
 {
     cpu_set_t set;
     unsigned cpus = sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
     unsigned limit = cgroup_cpus();
 
-    cpus = cpus < limit ? cpus : limit;
-    return cpus < PROCS_MAX ? cpus : PROCS_MAX;
+    return cpus < limit ? cpus : limit;
 }
 
 static bool can_be_tick(int signal)
@@ -97,8 +96,9 @@ static bool can_be_tick(int signal)
 
 static int load_numbers(const struct green_config *config)
 {
-    unsigned long procs = default_procs(), slice = DEFAULT_SLICE_US, signal = SIGALRM, stack = DEFAULT_STACK,
-                  workers = DEFAULT_WORKERS;
+    const unsigned cpus = usable_cpus();
+    unsigned long procs = cpus < PROCS_MAX ? cpus : PROCS_MAX, slice = DEFAULT_SLICE_US, signal = SIGALRM,
+                  stack = DEFAULT_STACK, workers = DEFAULT_WORKERS;
     int error = number("GREEN_PROCS", config->procs, 1, PROCS_MAX, &procs);
 
     if (!error)
@@ -112,6 +112,7 @@ static int load_numbers(const struct green_config *config)
     if (!error)
         error = number("GREEN_MAX_WORKERS", config->max_workers, 1, INT_MAX, &workers);
     settings.max_workers = (unsigned)workers;
+    settings.cpus = cpus;
     settings.procs = (unsigned)procs;
     settings.slice_us = (unsigned)slice;
     settings.signal = (int)signal;

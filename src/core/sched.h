@@ -15,6 +15,7 @@
 /* Settings, constant after the start but for procs. */
 struct settings {
     unsigned procs;
+    unsigned cpus; /* that the process may use */
     unsigned slice_us;
     bool preempt;
     int tick;       /* enum green_tick: the source */

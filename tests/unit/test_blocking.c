@@ -328,29 +328,61 @@ EVERY_WAY(blocking, nanosleep)
 
 static atomic_long naps;
 
+static _Noreturn void burn_until_orphaned(void)
+{
+    const pid_t parent = getppid();
+    while (getppid() == parent)
+        for (volatile int i = 0; i < 100000; i++)
+            ;
+    _exit(0);
+}
+
 static void *nap_often(void *arg)
 {
-    for (int i = 0; i < 300; i++) {
+    const long *often = arg;
+    for (long i = 0; i < *often; i++) {
         nap(200000);
         atomic_fetch_add(&naps, 1);
     }
     return arg;
 }
 
+static void nap_all(unsigned threads, long often)
+{
+    green_t nappers[threads];
+    crowd_start();
+    for (unsigned i = 0; i < threads; i++)
+        nappers[i] = spawn(nap_often, &often);
+    for (unsigned i = 0; i < threads; i++)
+        join_result(nappers[i]);
+    crowd_stop();
+    cr_assert_eq(atomic_load(&naps), threads * often);
+    if (!interruptible)
+        cr_assert_eq(atomic_load(&interruptions), 0);
+}
+
 /* More of them than there are spare workers at first. */
 EVERY_WAY(blocking, many_short_sleeps)
 {
-    enum { MANY = 16 };
-    green_t nappers[MANY];
-    crowd_start();
-    for (int i = 0; i < MANY; i++)
-        nappers[i] = spawn(nap_often, NULL);
-    for (int i = 0; i < MANY; i++)
-        join_result(nappers[i]);
-    crowd_stop();
-    cr_assert_eq(atomic_load(&naps), MANY * 300);
-    if (!interruptible)
-        cr_assert_eq(atomic_load(&interruptions), 0);
+    nap_all(16, 300);
+}
+
+/*
+ * Other processes leave us a small part of the CPUs: whoever makes spare workers waits for them, which is not to be taken for
+ * waiting for a thread of ours.
+ */
+EVERY_WAY(blocking, many_short_sleeps_on_a_full_machine)
+{
+    enum { OTHERS = 32 };
+    pid_t others[OTHERS];
+    for (int i = 0; i < OTHERS; i++)
+        if ((others[i] = fork()) == 0)
+            burn_until_orphaned();
+    nap_all(64, 5);
+    for (int i = 0; i < OTHERS; i++) {
+        kill(others[i], SIGKILL);
+        must(waitpid(others[i], NULL, 0) == others[i]);
+    }
 }
 
 /*
