@@ -27,6 +27,13 @@
     WATCHED(suite, name, refused, 2)  \
     static void suite##_##name(void)
 
+/* For what takes long. */
+#define BY_PERF(suite, name)          \
+    static void suite##_##name(void); \
+    WATCHED(suite, name, perf, 1)     \
+    WATCHED(suite, name, perf, 2)     \
+    static void suite##_##name(void)
+
 /* How: "perf", "stat" or "refused". */
 void start_watched(const char *how, unsigned procs);
 
