@@ -14,16 +14,19 @@ static void slot_insert(struct deadlines *all, struct heap_node *node)
 {
     const size_t at = slot_of(node) % SLOTS;
     const uint64_t bit = UINT64_C(1) << at % 64;
-    struct heap_node *first = all->slots[at];
+    struct deadlines_slot *slot = &all->slots[at];
+    struct heap_node **turn = &slot->newest[slot->inserts++ % SLOT_SKIP];
 
+    node->child = *turn;
+    *turn = node;
     node->prev = NULL;
-    node->next = first;
-    if (first)
-        first->prev = node;
-    if (!(all->used[at / 64] & bit) || node->deadline < all->earliest[at])
-        all->earliest[at] = node->deadline;
+    node->next = slot->first;
+    if (slot->first)
+        slot->first->prev = node;
+    if (!(all->used[at / 64] & bit) || node->deadline < slot->earliest)
+        slot->earliest = node->deadline;
     all->used[at / 64] |= bit;
-    all->slots[at] = node;
+    slot->first = node;
 }
 
 static void slot_remove(struct deadlines *all, struct heap_node *node)
@@ -35,8 +38,8 @@ static void slot_remove(struct deadlines *all, struct heap_node *node)
     if (node->prev)
         node->prev->next = node->next;
     else
-        all->slots[at] = node->next;
-    if (!all->slots[at])
+        all->slots[at].first = node->next;
+    if (!all->slots[at].first)
         all->used[at / 64] &= ~(UINT64_C(1) << at % 64);
 }
 
@@ -61,12 +64,13 @@ static uint64_t first_used(const struct deadlines *all)
 /* All of the slot become near. */
 static void slot_come(struct deadlines *all, uint64_t slot)
 {
-    struct heap_node *node = all->slots[slot % SLOTS];
+    struct heap_node *node = all->slots[slot % SLOTS].first;
 
-    all->slots[slot % SLOTS] = NULL;
+    all->slots[slot % SLOTS].first = NULL;
     all->used[slot % SLOTS / 64] &= ~(UINT64_C(1) << slot % 64);
     while (node) {
         struct heap_node *next = node->next;
+        __builtin_prefetch(node->child, 1); /* at worst in vain */
         heap_insert(&all->near, node);
         node = next;
     }
@@ -149,6 +153,6 @@ uint64_t deadlines_first(const struct deadlines *all)
     if (all->near.root)
         return all->near.root->deadline;
     if ((slot = first_used(all)) < all->next + SLOTS)
-        return all->earliest[slot % SLOTS];
+        return all->slots[slot % SLOTS].earliest;
     return all->far.root ? all->far.root->deadline : NEVER;
 }

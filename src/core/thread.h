@@ -97,18 +97,24 @@ struct thread {
 
     struct proc *proc;           /* its worker's while it runs: a load less on the way to the next thread */
     _Atomic uint32_t special;    /* enum special, ored */
+    uint32_t line_place;         /* it comes before what the ring holds from there on; guarded as unborn_at */
     struct thread *next;         /* link of a run queue, a bucket or the pool */
-    struct thread *prev;         /* in a processor's list of unborn ones; guarded by its lock, as are the next two */
+    struct thread *prev;         /* in a processor's list of unborn ones; guarded by its lock, as is the next */
     struct proc *_Atomic unborn_at; /* whose list that is; NULL: it is on none */
-    uint32_t line_place;         /* it comes before what the ring holds from there on */
 
     /* Waiting; guarded by the lock of the wait queue it is on. */
     struct thread *wait_next;
     struct thread *wait_prev;
     bool wait_queued;
+
+    /* All that an expiry looks at, on a cache line. */
     _Atomic uint32_t wake;       /* enum wake; leaves WAITING by park_claim() */
     _Atomic uint32_t claim;      /* enum claim; back to NONE by the thread itself, at its next wait */
     uint64_t deadline;           /* ns, or NEVER */
+    struct heap_node timer;      /* guarded by the lock of the heap it is on, as is the next */
+    struct proc *_Atomic timer_proc; /* whose heap; NULL: on none */
+
+    /* Waiting, the rest. */
     bool handoff;                /* it has lost once what it waited for: hand it over */
     bool granted;                /* it was handed over */
     bool woken;                  /* own: the mutex that it waits for counts on it, see mutex.c */
@@ -118,10 +124,6 @@ struct thread {
     green_mutex_t *relocks;      /* in a condition's wait: the mutex that it locks then, unless it has got it already */
     unsigned read_locks;         /* own: read-write locks that it holds to read */
     green_mutex_t *robust;       /* own: the robust mutexes that it holds; see robust.c */
-
-    /* Its deadline; guarded by the lock of the heap it is on. */
-    struct heap_node timer;
-    struct proc *_Atomic timer_proc; /* whose heap; NULL: on none */
 
     /* Life. */
     _Atomic uint64_t life;       /* generation << 32 | LIFE_*, or the joiner's index */
