@@ -7,7 +7,8 @@
  * first, and the monitor, are started when the child first creates a thread: most children only exec.
  *
  * Nothing is held across the fork, neither a lock nor depth: libc takes the locks of malloc and stdio after the
- * handlers of the parent, and their holders may be threads that wait for this processor.  No tick comes to the child
+ * handlers of the parent, and their holders may be threads that wait for this processor.  But no spare worker is made
+ * meanwhile: a program with one thread to its knowledge may do anything in the child.  No tick comes to the child
  * before it asks for one, as timers and pending signals are not inherited.
  */
 #include "core/fork.h"
@@ -95,7 +96,7 @@ int fork_init(void)
 
     if (registered)
         return 0;
-    int error = pthread_atfork(NULL, NULL, after_fork_in_child);
+    int error = pthread_atfork(spares_fork_prepare, spares_fork_parent, after_fork_in_child);
     registered = error == 0;
     return error;
 }

@@ -39,6 +39,9 @@ void spares_surplus(void);
 /* Beyond those that are kept, a spare worker ends that has not been used for so long.  Tests shorten it. */
 extern uint64_t spares_quiet_ns;
 int spares_start(void);
+/* Around a fork, in the parent; in the child. */
+void spares_fork_prepare(void);
+void spares_fork_parent(void);
 void spares_fork_reset(void);
 
 #endif

@@ -243,10 +243,10 @@ void own_safe_end(struct worker *worker);
 int worker_adopt(struct proc *proc, struct thread *runs);
 /*
  * A new kernel thread for proc, or, when that is NULL, a spare one: calls pthread_create, at depth 0, and waits until it
- * has started.  `step`, when not NULL, says meanwhile how far it is.  0, EAGAIN, ENOMEM.
+ * has started.  `step`, when not NULL, is SPAWN_STARTS once it exists.  0, EAGAIN, ENOMEM.
  */
 enum spawn_step { SPAWN_NOT, SPAWN_CREATES, SPAWN_STARTS };
-int worker_spawn(struct proc *proc, _Atomic int *step);
+int worker_spawn(struct proc *proc, _Atomic uint32_t *step);
 /* By the monitor: its kernel thread has ended without a word, and its processor has gone. */
 void worker_died(struct worker *worker);
 struct worker *workers_all(void);

@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -39,17 +40,22 @@ enum { SPARES_MIN = 2 };
 
 uint64_t spares_quiet_ns = UINT64_C(10000000000);
 
+/* A fork waits for a worker that is being made for so long at most: what its maker waits for may be the forking thread's. */
+#define FORK_PATIENCE_NS UINT64_C(100000000)
+
 static struct {
     _Atomic uint32_t wanted; /* futex: counts calls for more */
     _Atomic bool failed;     /* the last attempt */
-    _Atomic int step;        /* enum spawn_step */
+    _Atomic uint32_t step;   /* futex: enum spawn_step */
+    _Atomic uint32_t forks;  /* futex: under way; no worker's making is begun meanwhile */
     _Atomic uint64_t begun;  /* ns; the worker's making */
     _Atomic bool asleep;     /* until there is a surplus, too */
     struct worker service;   /* for block_since(), and what locks expect */
     uint64_t asleep_since;   /* the monitor's: the block that the next two are of */
     uint64_t share_until;    /* up to when it has been counted */
     uint64_t share;          /* what who waits for a CPU has had of one since, about, ns */
-    _Atomic bool running;
+    _Atomic bool started;    /* its start was begun */
+    _Atomic uint32_t running; /* futex: 1 from its first look on */
     bool reported;
 } spawner;
 
@@ -88,7 +94,7 @@ bool spares_late(uint64_t now)
 {
     if (atomic_load(&spawner.failed))
         return true;
-    const int step = atomic_load(&spawner.step);
+    const uint32_t step = atomic_load(&spawner.step);
     if (step == SPAWN_NOT)
         return false;
     if (annotate_create_awaits() && now >= atomic_load(&spawner.begun) + SPIN_PATIENCE_NS)
@@ -125,6 +131,28 @@ static void report_limit(const char *why)
         return;
 }
 
+static void spawn_end(void)
+{
+    atomic_store(&spawner.step, SPAWN_NOT);
+    if (atomic_load(&spawner.forks) > 0)
+        futex_wake(&spawner.step, INT_MAX);
+}
+
+/* It is said, and then looked whether there is a fork; who forks says that, and then looks for this. */
+static void spawn_begin(void)
+{
+    for (;;) {
+        atomic_store(&spawner.begun, clock_now());
+        atomic_fetch_add(&spawner.service.switches, 1); /* a block that was seen while the last one was made is over */
+        atomic_store(&spawner.step, SPAWN_CREATES);
+        const uint32_t forks = atomic_load(&spawner.forks);
+        if (forks == 0)
+            return;
+        spawn_end();
+        futex_wait(&spawner.forks, forks, NEVER);
+    }
+}
+
 static int make_spares(void)
 {
     while (spares() < SPARES_MIN) {
@@ -132,9 +160,9 @@ static int make_spares(void)
             report_limit("GREEN_MAX_WORKERS is reached\n");
             return EAGAIN;
         }
-        atomic_store(&spawner.begun, clock_now());
-        atomic_fetch_add(&spawner.service.switches, 1); /* a block that was seen while the last one was made is over */
+        spawn_begin();
         int error = worker_spawn(NULL, &spawner.step);
+        spawn_end();
         if (error) {
             report_limit("the system has none\n");
             return error;
@@ -172,6 +200,8 @@ static void *spawner_run(void *arg)
     spawner.service.kernel_tls = arch_thread_pointer();
     spawner.service.tid = gettid();
     block_open_stat(&spawner.service); /* not the ring: who waits for a CPU alone is not late */
+    atomic_store(&spawner.running, 1);
+    futex_wake(&spawner.running, INT_MAX);
     for (;;) {
         uint32_t seen = atomic_load(&spawner.wanted);
         atomic_store(&spawner.failed, make_spares() != 0);
@@ -183,17 +213,36 @@ static void *spawner_run(void *arg)
 
 int spares_start(void)
 {
-    if (atomic_exchange(&spawner.running, true))
+    if (atomic_exchange(&spawner.started, true))
         return 0;
     int error = service_start(spawner_run);
     if (error)
-        atomic_store(&spawner.running, false);
+        atomic_store(&spawner.started, false);
+    while (!error && atomic_load(&spawner.running) == 0) /* a fork may follow */
+        futex_wait(&spawner.running, 0, NEVER);
     return error;
+}
+
+/* Libc's locks, and an allocator's, that are taken to make a kernel thread, stay locked in the child: so none is made. */
+void spares_fork_prepare(void)
+{
+    const uint64_t until = clock_now() + FORK_PATIENCE_NS;
+    uint32_t step;
+
+    atomic_fetch_add(&spawner.forks, 1);
+    while ((step = atomic_load(&spawner.step)) != SPAWN_NOT && clock_now() < until)
+        futex_wait(&spawner.step, step, until);
+}
+
+void spares_fork_parent(void)
+{
+    if (atomic_fetch_sub(&spawner.forks, 1) == 1)
+        futex_wake(&spawner.forks, INT_MAX);
 }
 
 void spares_fork_reset(void)
 {
-    if (atomic_load(&spawner.running))
+    if (atomic_load(&spawner.running) != 0)
         block_close(&spawner.service);
     memset(&spawner, 0, sizeof spawner);
 }

@@ -315,21 +315,17 @@ int service_start(void *(*run)(void *))
     return error;
 }
 
-int worker_spawn(struct proc *proc, _Atomic int *step)
+int worker_spawn(struct proc *proc, _Atomic uint32_t *step)
 {
     struct spawn spawn = {worker_new(), proc, SPAWN_WAITING, 0};
-    _Atomic int unwatched;
 
     if (!spawn.worker)
         return ENOMEM;
-    if (!step)
-        step = &unwatched;
-    atomic_store(step, SPAWN_CREATES);
     spawn.error = create_kernel_thread(&spawn);
-    atomic_store(step, SPAWN_STARTS);
+    if (step)
+        atomic_store(step, SPAWN_STARTS);
     while (!spawn.error && atomic_load(&spawn.state) == SPAWN_WAITING)
         futex_wait(&spawn.state, SPAWN_WAITING, NEVER);
-    atomic_store(step, SPAWN_NOT);
     if (spawn.error)
         ended_push(spawn.worker, spawn.worker);
     return spawn.error;
