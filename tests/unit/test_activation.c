@@ -86,7 +86,6 @@ ON_BOTH(activation, bad_arguments)
     cr_assert_eq(atomic_load(&activation_kinds), GREEN_ACTIVATION_ADDED);
 }
 
-#ifndef __SANITIZE_ADDRESS__ /* which runs without the monitor */
 /* Events of two kinds about a thread take turns: the number of the first; `last` is the last event, 0 for none. */
 static unsigned long turns(const struct log *log, green_t thread, unsigned first, unsigned then, unsigned *last)
 {
@@ -159,7 +158,6 @@ ON_BOTH(activation, announced_and_back_to_an_idle_processor)
     join_result(reader);
     wait_for(last_turn(&log_a, reader) == GREEN_ACTIVATION_UNBLOCKED);
 }
-#endif
 
 /* Every preemption is told, or counted as lost. */
 ON_BOTH(activation, every_preemption)

@@ -5,7 +5,6 @@
  * been seen to go to another worker: without that, a test hangs, on one processor, for want of anybody to run.  The
  * crowd keeps every processor busy and counts; what it counts while the call blocks is progress.
  */
-#ifndef __SANITIZE_ADDRESS__ /* whose allocator is not for workers that come and go among blocked threads, nor for fork */
 #include "blocking.h"
 
 #include <arpa/inet.h>
@@ -410,5 +409,3 @@ Test(blocking, pure_n_to_1_does_not_deadlock, .timeout = LIMIT)
     cr_assert_eq(stats_now().workers, 1);
     cr_assert_str_eq(green_monitor_source(), "off");
 }
-
-#endif

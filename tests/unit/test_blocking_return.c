@@ -2,7 +2,6 @@
  * The ways back: of a blocked thread to a busy processor, to an idle one or to its own, and of one that said that it
  * would block.
  */
-#ifndef __SANITIZE_ADDRESS__ /* whose allocator is not for workers that come and go among blocked threads, nor for fork */
 #include "blocking.h"
 
 #include <signal.h>
@@ -139,5 +138,3 @@ EVERY_WAY(blocking_return, announced_alone)
     }
     cr_assert_eq(stats_now().workers_blocked, 0);
 }
-
-#endif

@@ -2,7 +2,6 @@
  * Workers while threads are blocked and have lost their processors: fork, exit, other numbers of processors; how many
  * kernel threads there are; and the end of one behind the library's back.
  */
-#ifndef __SANITIZE_ADDRESS__ /* whose allocator is not for workers that come and go among blocked threads, nor for fork */
 #include "blocking.h"
 
 #include <pthread.h>
@@ -250,5 +249,3 @@ EVERY_WAY(blocking_workers, death_while_others_sleep)
     green_sem_wait(&post);
     cr_assert_eq(pthread_join(kernel_thread, NULL), 0);
 }
-
-#endif

@@ -1,5 +1,4 @@
 /* The pages of stacks that lie unused go back to the system. */
-#ifndef __SANITIZE_ADDRESS__ /* it is the monitor's service that reaps, and AddressSanitizer runs without the monitor */
 #include <alloca.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -62,5 +61,3 @@ ON_BOTH(reaper, pages_go_back)
     run_all(); /* on the same stacks */
     cr_assert_leq(stats_now().stacks_mapped, MANY + 200); /* some lie ready at the other processor */
 }
-
-#endif

@@ -344,12 +344,10 @@ static void blocked_in_the_kernel(int flags, int result)
     stop_hogs();
 }
 
-#ifndef __SANITIZE_ADDRESS__ /* it takes the monitor, without which AddressSanitizer runs */
 ON_BOTH(signal_wait, blocking_call_fails_with_eintr)
 {
     blocked_in_the_kernel(0, EINTR);
 }
-#endif
 
 /*
  * A handler that the kernel calls, as the library does not know it: what it blocks is blocked wherever it goes, and
@@ -430,8 +428,9 @@ static void *looks_at_its_mask(void *arg)
 
 static void *raises(void *arg)
 {
-    must(tgkill(getpid(), gettid(), SIGSYS) == 0);
-    must(atomic_load(&handler_over) && !kernel_blocks(SIGSYS) && !kernel_blocks(SIGUSR1));
+    must(tgkill(getpid(), gettid(), SIGSYS) == 0); /* whose kernel thread that is by then */
+    wait_for(atomic_load(&handler_over));
+    must(!kernel_blocks(SIGSYS) && !kernel_blocks(SIGUSR1));
     return arg;
 }
 
