@@ -84,6 +84,7 @@ void tls_run_destructors(void)
         call_tls_dtors();
     tls_run_key_destructors();
     tls_dynamic_release();
+    tls_libc_forget();
 }
 
 void tls_unregister_rseq(void *tp)
@@ -152,6 +153,7 @@ int tls_init(enum tls_choice choice)
     call_tls_dtors = (void (*)(void))dlsym(RTLD_DEFAULT, "__call_tls_dtors");
     errno_offset = (char *)&errno - (char *)arch_thread_pointer();
     tls_keys_init();
+    tls_libc_init();
     error = tls_modules_init();
     if (error)
         return error;

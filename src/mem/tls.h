@@ -55,7 +55,8 @@ void tls_first_run(void);
 /* Give a block that a thread has left the initial values of errno and of the application's static variables. */
 void tls_refresh(void *tp);
 
-/* The calling thread ends: run thread_local and pthread_key destructors, free dynamic blocks.  At depth 0. */
+/* The calling thread ends: run thread_local and pthread_key destructors, free dynamic blocks and what libc
+ * has kept.  At depth 0. */
 void tls_run_destructors(void);
 
 /* Take the calling kernel thread off rseq: its TLS base will not be the one that was registered. */
@@ -69,6 +70,10 @@ void tls_drop_own_keys(void);
 void tls_run_key_destructors(void);
 /* Forget the keys of a sanitizer. */
 void tls_keys_init(void);
+
+/* tls_libc.c: of the calling thread, which ends, what libc has kept in the block that is not the next one's.  At depth 0. */
+void tls_libc_init(void);
+void tls_libc_forget(void);
 
 /* tls_modules.c: the application's modules with static TLS. */
 int tls_modules_init(void);

@@ -10,6 +10,7 @@
 #include <malloc.h>
 #include <netdb.h>
 #include <pthread.h>
+#include <resolv.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,6 +121,52 @@ static void lookup_step(unsigned index, uint64_t round)
 ON_BOTH(libc, getaddrinfo)
 {
     storm(lookup_step);
+}
+
+/*
+ * A thread on the block of one that has ended, which it is told by pthread_self(), begins with none of what that one had
+ * libc keep.
+ */
+static void *begin_afresh(void *arg)
+{
+    struct addrinfo wanted = {.ai_family = AF_INET}, *found = NULL;
+    locale_t chosen = arg;
+    must(uselocale((locale_t)0) == LC_GLOBAL_LOCALE);
+    must(dlerror() == NULL);
+    must(_res.retry == 0 && _res.options == 0 && _res.nscount == 0);
+    must(getaddrinfo("localhost", NULL, &wanted, &found) == 0);
+    freeaddrinfo(found);
+    must(_res.retry != 77 && _res.options & RES_INIT);
+    _res.retry = 77;
+    must(uselocale(chosen) == LC_GLOBAL_LOCALE);
+    must(dlopen("/nowhere/library.so", RTLD_NOW) == NULL);
+    return (void *)pthread_self();
+}
+
+ON_BOTH(libc, next_thread_on_a_block_begins_afresh)
+{
+    void *before = NULL, *now = NULL;
+    for (int again = 0; again < 3; before = now) {
+        locale_t chosen = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+        now = join_result(spawn(begin_afresh, chosen));
+        freelocale(chosen);
+        again += now == before;
+    }
+}
+
+/* And one that has only been told something of the resolver. */
+static void *change_resolver(void *arg)
+{
+    must(_res.retrans == 0 && _res.options == 0);
+    _res.retrans = 5;
+    _res.options = RES_USEVC;
+    return arg;
+}
+
+ON_BOTH(libc, resolver_that_did_not_begin_is_forgotten)
+{
+    for (int i = 0; i < 10; i++)
+        join_result(spawn(change_resolver, NULL));
 }
 
 static pthread_mutex_t recursive;
