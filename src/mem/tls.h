@@ -55,8 +55,7 @@ void tls_first_run(void);
 /* Give a block that a thread has left the initial values of errno and of the application's static variables. */
 void tls_refresh(void *tp);
 
-/* The calling thread ends: run thread_local and pthread_key destructors, free dynamic blocks and what libc
- * has kept.  At depth 0. */
+/* The calling thread ends: run destructors, thread_local's and keys', free dynamic blocks and what libc kept.  At depth 0. */
 void tls_run_destructors(void);
 
 /* Take the calling kernel thread off rseq: its TLS base will not be the one that was registered. */

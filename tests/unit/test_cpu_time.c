@@ -5,8 +5,12 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "core/table.h"
 
 TestSuite(cpu_time, .timeout = LIMIT);
 
@@ -154,7 +158,34 @@ static void *block_in_the_kernel(void *arg)
     return arg;
 }
 
-/* Neither a parked thread's clock nor that of one that is blocked in the kernel goes on. */
+static bool is_parked(green_t id)
+{
+    const struct thread *thread = table_find(id);
+    return thread && atomic_load(&thread->state) == THREAD_PARKED;
+}
+
+/* The kernel says in which call a kernel thread is, and its first parameter; where it does not, the clock must tell. */
+static bool is_reading(green_t id)
+{
+    char path[64];
+    unsigned long call, from;
+    const struct thread *thread = table_find(id);
+    const struct worker *worker = __atomic_load_n(&thread->worker, __ATOMIC_ACQUIRE);
+    if (!worker) /* it has never run */
+        return false;
+    snprintf(path, sizeof path, "/proc/self/task/%d/syscall", worker->tid);
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return true;
+    const bool known = fscanf(file, "%lu %lx", &call, &from) == 2;
+    fclose(file);
+    return known && call == SYS_read && from == (unsigned long)pipe_ends[0];
+}
+
+/*
+ * Neither a parked thread's clock nor that of one that is blocked in the kernel goes on.  On another processor it may
+ * still be on its way there.
+ */
 static void stands_still(green_t thread)
 {
     clockid_t clock = clock_of(thread), own = clock_of(green_self());
@@ -175,6 +206,7 @@ ON_BOTH(cpu_time, stands_still_while_the_thread_waits)
     green_sem_t gate;
     green_sem_init(&gate, 0, 0);
     green_t thread = spawn(wait_at, &gate);
+    wait_for(is_parked(thread));
     stands_still(thread);
     green_sem_post(&gate);
     join_result(thread);
@@ -182,7 +214,7 @@ ON_BOTH(cpu_time, stands_still_while_the_thread_waits)
         return;
     must(pipe(pipe_ends) == 0);
     thread = spawn(block_in_the_kernel, NULL);
-    green_yield();
+    wait_for(is_reading(thread));
     stands_still(thread);
     must(write(pipe_ends[1], "x", 1) == 1);
     join_result(thread);
