@@ -299,6 +299,7 @@ struct worker {
     uint64_t spare_since;        /* ns; guarded by the sched lock */
     struct worker *next_ended;
     _Atomic uint32_t wake;       /* futex: 1 when told to go on */
+    _Atomic uint32_t answers;    /* futex: counts the kernel threads that have begun, or could not */
     struct worker *next;         /* of all workers, or of the spares; guarded by the sched lock */
     struct worker *next_spare;
     uint32_t held_ranks;         /* debug builds: locks it holds */

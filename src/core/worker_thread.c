@@ -211,11 +211,23 @@ struct spawn {
     int error;
 };
 
-/* The spawner's memory may be gone as soon as it has seen the state. */
+/*
+ * The spawner's memory may be gone as soon as it has seen the state.  So it sleeps on a word of the worker's, which only
+ * counts, as the worker may be another's by then: to wake by a word that is gone is harmless, but a read to Valgrind.
+ */
 static void spawn_answer(struct spawn *spawn, uint32_t state)
 {
+    struct worker *worker = spawn->worker;
+
     atomic_store(&spawn->state, state);
-    futex_wake(&spawn->state, 1);
+    atomic_fetch_add(&worker->answers, 1);
+    futex_wake(&worker->answers, INT32_MAX);
+}
+
+static void spawn_await(struct spawn *spawn, uint32_t seen)
+{
+    while (atomic_load(&spawn->state) == SPAWN_WAITING)
+        futex_wait(&spawn->worker->answers, seen, NEVER);
 }
 
 /*
@@ -321,11 +333,12 @@ int worker_spawn(struct proc *proc, _Atomic uint32_t *step)
 
     if (!spawn.worker)
         return ENOMEM;
+    const uint32_t seen = atomic_load(&spawn.worker->answers);
     spawn.error = create_kernel_thread(&spawn);
     if (step)
         atomic_store(step, SPAWN_STARTS);
-    while (!spawn.error && atomic_load(&spawn.state) == SPAWN_WAITING)
-        futex_wait(&spawn.state, SPAWN_WAITING, NEVER);
+    if (!spawn.error)
+        spawn_await(&spawn, seen);
     if (spawn.error)
         ended_push(spawn.worker, spawn.worker);
     return spawn.error;
