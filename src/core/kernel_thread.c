@@ -19,6 +19,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/annotate.h"
 #include "core/cancel.h"
 #include "core/sched.h"
 #include "core/tick.h"
@@ -61,6 +62,8 @@ void kernel_thread_init(void)
         return;
     libc_handler = action.handler;
     action.handler = on_setxid;
+    if (annotate_under_valgrind())
+        action.flags &= ~(unsigned long)SA_ONSTACK;
     action.mask = ~UINT64_C(0); /* no tick while the TLS base is not the thread's */
     syscall(SYS_rt_sigaction, SIGSETXID, &action, NULL, sizeof action.mask);
 }

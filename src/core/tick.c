@@ -36,10 +36,30 @@ static struct {
     _Atomic bool running;
 } ticker;
 
+static bool is_any_clock(int fd)
+{
+    const struct worker *worker = workers_all();
+
+    while (worker && worker->clock_fd != fd)
+        worker = worker->next;
+    return worker != NULL;
+}
+
+/*
+ * Valgrind delivers a signal that came during a system call even if another one of the same number, which it finds just
+ * after the call, has been given to the thread before (after tgkill(), say).  So a tick may come before the first
+ * instruction of a tick's handler, which then runs on another worker.
+ */
+static bool is_clock(int fd)
+{
+    return fd >= 0 && self_thread &&
+           (self_thread->worker->clock_fd == fd || (annotate_under_valgrind() && is_any_clock(fd)));
+}
+
 bool tick_is_ours(const siginfo_t *info)
 {
     if (info->si_code == POLL_IN || info->si_code == POLL_HUP)
-        return self_thread && self_thread->worker->clock_fd >= 0 && info->si_fd == self_thread->worker->clock_fd;
+        return is_clock(info->si_fd);
     return (info->si_code == SI_TIMER || info->si_code == SI_QUEUE) && info->si_value.sival_ptr == &tick_mark;
 }
 
