@@ -31,6 +31,7 @@ extern bool arch_fast_tls;
  *                                                words of the caller.  entry() must not return.  Unwinders and
  *                                                debuggers find the end of the stack above it, at arch_start.
  *   arch_call_last(function, argument)           call a function that never returns and ends in a switch
+ *   arch_floating_point_empty()                  no value in a floating-point register that a call must find empty
  *   arch_pause()                                 the spin loop hint
  *   arch_cycles()                                a counter of about the processor's pace, cheap to read; for guesses, as
  *                                                it need not be the same on every processor

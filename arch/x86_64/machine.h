@@ -105,6 +105,11 @@ static inline __attribute__((always_inline, noreturn)) void arch_call_last(void 
     __builtin_unreachable();
 }
 
+static inline void arch_floating_point_empty(void)
+{
+    __asm__ volatile("fninit");
+}
+
 static inline void arch_pause(void)
 {
     __builtin_ia32_pause();

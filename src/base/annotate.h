@@ -137,6 +137,16 @@ static inline bool annotate_under_valgrind(void)
 #endif
 }
 
+/*
+ * A handler of the kernel's begins, which may switch.  The kernel has emptied the floating-point registers, as no call may
+ * find any on the x87's stack; Valgrind leaves there what the interrupted thread had, and the stack overflows in the end.
+ */
+static inline void annotate_handler_begins(void)
+{
+    if (unlikely(annotate_under_valgrind()))
+        arch_floating_point_empty();
+}
+
 /* A stack whose frames were left without returning is used afresh. */
 static inline void annotate_stack_reuse(void *low, size_t bytes)
 {

@@ -140,6 +140,7 @@ static void on_tick(int signal, siginfo_t *info, void *ucontext)
 {
     struct thread *self = self_thread;
 
+    annotate_handler_begins();
     if (unlikely(!tick_is_ours(info)))
         signal_from_kernel(signal, info, ucontext);
     if (!self || stopped)

@@ -154,6 +154,7 @@ void signal_from_kernel(int number, siginfo_t *info, void *context)
     struct thread *self = self_thread;
     int saved_errno = errno;
 
+    annotate_handler_begins();
     if (self)
         signal_frame_close(context);
     if (!self)
