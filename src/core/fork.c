@@ -7,8 +7,8 @@
  * first, and the monitor, are started when the child first creates a thread: most children only exec.
  *
  * Nothing is held across the fork, neither a lock nor depth: libc takes the locks of malloc and stdio after the
- * handlers of the parent, and their holders may be threads that wait for this processor.  But no spare worker is made
- * meanwhile: a program with one thread to its knowledge may do anything in the child.  No tick comes to the child
+ * handlers of the parent, and their holders may be threads that wait for this processor.  But a spare worker is
+ * made before or after: a program with one thread to its knowledge may do anything in the child.  No tick comes to the child
  * before it asks for one, as timers and pending signals are not inherited.
  */
 #include "core/fork.h"

@@ -40,14 +40,18 @@ enum { SPARES_MIN = 2 };
 
 uint64_t spares_quiet_ns = UINT64_C(10000000000);
 
-/* A fork waits for a worker that is being made for so long at most: what its maker waits for may be the forking thread's. */
+/*
+ * A fork waits for a worker that is being made for so long at most: what its maker waits for may be the forking thread's.
+ * And a worker's making waits for forks for so long at most: who forks may be a thread that waits for a processor.
+ */
 #define FORK_PATIENCE_NS UINT64_C(100000000)
+#define FORKS_PATIENCE_NS UINT64_C(10000000)
 
 static struct {
     _Atomic uint32_t wanted; /* futex: counts calls for more */
     _Atomic bool failed;     /* the last attempt */
     _Atomic uint32_t step;   /* futex: enum spawn_step */
-    _Atomic uint32_t forks;  /* futex: under way; no worker's making is begun meanwhile */
+    _Atomic uint32_t forks;  /* futex: under way; a worker's making is not begun at once */
     _Atomic uint64_t begun;  /* ns; the worker's making */
     _Atomic bool asleep;     /* until there is a surplus, too */
     struct worker service;   /* for block_since(), and what locks expect */
@@ -141,15 +145,17 @@ static void spawn_end(void)
 /* It is said, and then looked whether there is a fork; who forks says that, and then looks for this. */
 static void spawn_begin(void)
 {
+    const uint64_t until = clock_now() + FORKS_PATIENCE_NS;
+
     for (;;) {
         atomic_store(&spawner.begun, clock_now());
         atomic_fetch_add(&spawner.service.switches, 1); /* a block that was seen while the last one was made is over */
         atomic_store(&spawner.step, SPAWN_CREATES);
         const uint32_t forks = atomic_load(&spawner.forks);
-        if (forks == 0)
+        if (forks == 0 || clock_now() >= until)
             return;
         spawn_end();
-        futex_wait(&spawner.forks, forks, NEVER);
+        futex_wait(&spawner.forks, forks, until);
     }
 }
 
@@ -223,7 +229,7 @@ int spares_start(void)
     return error;
 }
 
-/* Libc's locks, and an allocator's, that are taken to make a kernel thread, stay locked in the child: so none is made. */
+/* Libc's locks, and an allocator's, that are taken to make a kernel thread, stay locked in the child. */
 void spares_fork_prepare(void)
 {
     const uint64_t until = clock_now() + FORK_PATIENCE_NS;
