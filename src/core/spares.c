@@ -13,6 +13,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -63,15 +64,18 @@ static struct {
     bool reported;
 } spawner;
 
-/* Those on a CPU or waiting for one, of all processes: "0.20 0.18 0.12 1/80 11206".  0: not known. */
+/*
+ * Those on a CPU or waiting for one, of all processes: "0.20 0.18 0.12 1/80 11206".  0: not known.  By system calls, as
+ * libc's may be a sanitizer's, who waits for locks there.
+ */
 static unsigned runnable(void)
 {
     char text[64];
-    const int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
-    const ssize_t bytes = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+    const long fd = syscall(SYS_openat, AT_FDCWD, "/proc/loadavg", O_RDONLY | O_CLOEXEC);
+    const long bytes = fd < 0 ? 0 : syscall(SYS_read, fd, text, sizeof text - 1);
 
     if (fd >= 0)
-        close(fd);
+        syscall(SYS_close, fd);
     text[bytes > 0 ? bytes : 0] = '\0';
     for (char *at = strchr(text, '/'); at && at > text; at--)
         if (at[-1] == ' ')
@@ -101,7 +105,7 @@ bool spares_late(uint64_t now)
     const uint32_t step = atomic_load(&spawner.step);
     if (step == SPAWN_NOT)
         return false;
-    if (annotate_create_awaits() && now >= atomic_load(&spawner.begun) + SPIN_PATIENCE_NS)
+    if (annotate_create_awaits() && share_since(atomic_load(&spawner.begun), now) >= SPIN_PATIENCE_NS)
         return true;
     const bool begins = step != SPAWN_CREATES || annotate_create_awaits();
     uint64_t since = block_since(&spawner.service, now);
