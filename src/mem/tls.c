@@ -27,7 +27,6 @@ bool arch_fast_tls;
 static int (*provider_create)(const struct stack *, void **);
 static _Atomic(struct tls_block *) blocks;
 static void (*call_tls_dtors)(void);
-static ptrdiff_t errno_offset; /* from the thread pointer */
 
 struct tls_block *tls_blocks(void)
 {
@@ -75,7 +74,7 @@ void tls_first_run(void)
 void tls_refresh(void *tp)
 {
     tls_modules_refresh(tp);
-    *(int *)((char *)tp + errno_offset) = 0;
+    tls_libc_refresh(tp);
 }
 
 void tls_run_destructors(void)
@@ -111,6 +110,7 @@ static void trial_run(void)
     pthread_mutex_t mutex;
 
     tls_first_run();
+    tls_libc_init();
     pthread_mutexattr_init(&attr);
     pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
     pthread_mutex_init(&mutex, &attr);
@@ -151,9 +151,7 @@ int tls_init(enum tls_choice choice)
     if (error)
         return error;
     call_tls_dtors = (void (*)(void))dlsym(RTLD_DEFAULT, "__call_tls_dtors");
-    errno_offset = (char *)&errno - (char *)arch_thread_pointer();
     tls_keys_init();
-    tls_libc_init();
     error = tls_modules_init();
     if (error)
         return error;

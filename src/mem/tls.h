@@ -52,7 +52,7 @@ static inline void *tls_translate(void *tp, void *own)
 /* On a fresh block, by the thread that runs on it, first of all. */
 void tls_first_run(void);
 
-/* Give a block that a thread has left the initial values of errno and of the application's static variables. */
+/* Give a block that a thread has left the initial values of libc's error numbers and the application's variables. */
 void tls_refresh(void *tp);
 
 /* The calling thread ends: run destructors, thread_local's and keys', free dynamic blocks and what libc kept.  At depth 0. */
@@ -70,8 +70,11 @@ void tls_run_key_destructors(void);
 /* Forget the keys of a sanitizer. */
 void tls_keys_init(void);
 
-/* tls_libc.c: of the calling thread, which ends, what libc has kept in the block that is not the next one's.  At depth 0. */
+/* tls_libc.c: where a block has libc's state.  Not to be asked on the first kernel thread, whose resolver's is elsewhere. */
 void tls_libc_init(void);
+/* libc's error numbers, in a block that a thread has left. */
+void tls_libc_refresh(void *tp);
+/* Of the calling thread, which ends, what libc has kept in the block that is not the next one's.  At depth 0. */
 void tls_libc_forget(void);
 
 /* tls_modules.c: the application's modules with static TLS. */

@@ -133,6 +133,7 @@ static void *begin_afresh(void *arg)
     locale_t chosen = arg;
     must(uselocale((locale_t)0) == LC_GLOBAL_LOCALE);
     must(dlerror() == NULL);
+    must(errno == 0 && h_errno == 0);
     must(_res.retry == 0 && _res.options == 0 && _res.nscount == 0);
     must(getaddrinfo("localhost", NULL, &wanted, &found) == 0);
     freeaddrinfo(found);
@@ -140,6 +141,8 @@ static void *begin_afresh(void *arg)
     _res.retry = 77;
     must(uselocale(chosen) == LC_GLOBAL_LOCALE);
     must(dlopen("/nowhere/library.so", RTLD_NOW) == NULL);
+    errno = ERANGE;
+    h_errno = NO_DATA;
     return (void *)pthread_self();
 }
 
