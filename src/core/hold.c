@@ -186,6 +186,10 @@ void worker_give_up(struct worker *worker)
     spare_add(worker);
 }
 
+/*
+ * The timer is stopped before the spare worker is woken, to which the kernel may give our CPU: for milliseconds, then, a
+ * tick would interrupt the blocked call.  The clock, which is dear to set, is for the caller to see to while that one wakes.
+ */
 static void pass_on(struct worker *worker, struct worker *spare, uint64_t since)
 {
     struct proc *proc = worker->proc;
@@ -196,7 +200,7 @@ static void pass_on(struct worker *worker, struct worker *spare, uint64_t since)
         policy_runs(proc, NULL);
     activation_event(GREEN_ACTIVATION_BLOCKED, blocked, (int)proc->index);
     worker->proc = NULL;
-    tick_clear(worker);
+    tick_disarm(worker);
     worker_give(spare, proc);
 }
 
@@ -216,6 +220,7 @@ void worker_replace(struct worker *worker, struct worker *spare)
 {
     atomic_store(&worker->hold, HOLD_REVOKED);
     pass_on(worker, spare, clock_now());
+    tick_clear(worker);
     invariant_assert();
 }
 

@@ -266,7 +266,7 @@ static bool clock_start(struct worker *worker, uint64_t now, uint64_t period)
         (!worker->clock_on && ioctl(worker->clock_fd, PERF_EVENT_IOC_ENABLE, 0) != 0))
         return false;
     worker->clock_on = true;
-    worker->clock_ticked = false;
+    worker->clock_ticked = worker->clock_aimed = false;
     worker->clock_deadline = NEVER;
     worker->clock_period = period;
     worker->clock_expires = now + period;
@@ -393,7 +393,7 @@ bool tick_comes_by(const struct worker *worker, uint64_t when)
     return on_clock(worker) ? worker->clock_on && worker->clock_expires <= when : worker->armed <= when;
 }
 
-void tick_clear(struct worker *worker)
+void tick_disarm(struct worker *worker)
 {
     const struct itimerspec never = {{0, 0}, {0, 0}};
     int saved_errno = errno;
@@ -403,6 +403,14 @@ void tick_clear(struct worker *worker)
     else if (worker->armed != NEVER)
         timer_settime(worker->timer, 0, &never, NULL);
     worker->armed = NEVER;
+    errno = saved_errno;
+}
+
+void tick_clear(struct worker *worker)
+{
+    int saved_errno = errno;
+
+    tick_disarm(worker);
     worker->returns = false;
     clock_stop(worker);
     errno = saved_errno;

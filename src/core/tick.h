@@ -40,6 +40,9 @@ void tick_stop(struct worker *worker);
 /* Is one to come by then? */
 bool tick_comes_by(const struct worker *worker, uint64_t when);
 
+/* By the timer, which interrupts system calls, signal it no more.  With the sched lock held: it loses its processor. */
+void tick_disarm(struct worker *worker);
+
 /* Signal it no more.  With the sched lock held: the worker has, or is about to have, no processor. */
 void tick_clear(struct worker *worker);
 
