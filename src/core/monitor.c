@@ -257,6 +257,7 @@ static bool end_overdue(struct worker *worker, bool blocked, uint64_t now)
 struct look {
     bool waits; /* somebody does */
     bool found; /* a processor was taken */
+    bool young; /* a block was seen that is not worth it yet */
     uint64_t next; /* when to look at the latest: ahead of a deadline, or at a block again */
 };
 
@@ -272,8 +273,10 @@ static void look_until(struct look *look, uint64_t next)
  */
 static void look_again(uint64_t since, uint64_t now, struct look *look)
 {
-    if (since != NEVER && now < since + BLOCK_NS)
-        look_until(look, since + BLOCK_NS);
+    if (since == NEVER || now >= since + BLOCK_NS)
+        return;
+    look->young = true;
+    look_until(look, since + BLOCK_NS);
 }
 
 /*
@@ -338,7 +341,7 @@ static void look_for_returns(struct look *look, uint64_t now)
 
 static struct look look_round(void)
 {
-    struct look look = {false, false, NEVER};
+    struct look look = {false, false, false, NEVER};
     uint64_t now = clock_now();
 
     monitor.round++;
@@ -360,6 +363,22 @@ static void sleep_until_told(uint64_t until)
     if (!look.waits && look.next >= until)
         futex_wait(&monitor.told, told, until);
     atomic_store(&monitor.sleeps_until, 0);
+}
+
+/*
+ * A block that will be old enough in 20 us is not slept for: on a virtual machine the shortest sleep takes longer, and the
+ * processor has nothing to do meanwhile.
+ */
+static void wait_between(const struct look *look, uint64_t interval)
+{
+    const uint64_t wake = clock_now() + interval;
+
+    if (!look->young) {
+        futex_wait(&monitor.expects, 0, wake < look->next ? wake : look->next);
+        return;
+    }
+    while (clock_now() < look->next)
+        arch_pause();
 }
 
 static void *monitor_run(void *arg)
@@ -389,8 +408,7 @@ static void *monitor_run(void *arg)
             looks = 0;
             interval = 2 * interval < LOOK_MAX_NS ? 2 * interval : LOOK_MAX_NS;
         }
-        uint64_t wake = clock_now() + interval;
-        futex_wait(&monitor.expects, 0, wake < look.next ? wake : look.next);
+        wait_between(&look, interval);
         if (atomic_exchange(&monitor.expects, 0)) {
             looks = 0;
             interval = LOOK_MIN_NS;
