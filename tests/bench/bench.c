@@ -38,6 +38,22 @@ void bench_report(const char *name, double value, const char *unit)
     fflush(stdout);
 }
 
+static int by_value(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+void bench_report_percentiles(const char *name, uint64_t *values, size_t count)
+{
+    bench_must(count == 0, name);
+    qsort(values, count, sizeof values[0], by_value);
+    printf("%s_p50 %.6g us\n", name, (double)values[count / 2] / 1e3);
+    printf("%s_p99 %.6g us\n", name, (double)values[count * 99 / 100] / 1e3);
+    fflush(stdout);
+}
+
 /* The sum of two lines of the process's status that are in kB; the names end in a colon. */
 static double status_bytes(const char *a, const char *b)
 {

@@ -34,6 +34,9 @@ double bench_ns_per_op(bench_batch *batch, unsigned ops);
 /* Print one result. */
 void bench_report(const char *name, double value, const char *unit);
 
+/* Sort the values, nanoseconds, and print two of them in microseconds: the median, NAME_p50, and NAME_p99. */
+void bench_report_percentiles(const char *name, uint64_t *values, size_t count);
+
 /* What this process occupies: resident memory plus page tables. */
 double bench_memory_bytes(void);
 
@@ -56,6 +59,7 @@ void bench_mutex(void);
 void bench_pingpong(void);
 void bench_channel(void);
 void bench_lateness(void);
+void bench_block(void);
 void bench_tick(void);
 void bench_parked(void);
 void bench_skynet(void);

@@ -46,13 +46,6 @@ static void *heartbeat(void *arg)
     return NULL;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-    return (x > y) - (x < y);
-}
-
 void bench_lateness(void)
 {
     uint64_t sum = 1;
@@ -63,8 +56,6 @@ void bench_lateness(void)
     green_join(b, NULL);
     atomic_store(&done, 1);
     green_join(a, NULL);
-    qsort(late_ns, beats, sizeof late_ns[0], by_value);
-    bench_report("late_p50", (double)late_ns[beats / 2] / 1e3, "us");
-    bench_report("late_p99", (double)late_ns[beats * 99 / 100] / 1e3, "us");
+    bench_report_percentiles("late", late_ns, beats);
     bench_report("late_beats", (double)beats, "beats");
 }

@@ -11,7 +11,8 @@ static const struct row {
     void (*run)(void);
 } rows[] = {
     {"yield", bench_yield},       {"create", bench_create}, {"mutex", bench_mutex},   {"pingpong", bench_pingpong},
-    {"channel", bench_channel},   {"lateness", bench_lateness}, {"tick", bench_tick},     {"parked", bench_parked},
+    {"channel", bench_channel},   {"lateness", bench_lateness}, {"block", bench_block},
+    {"tick", bench_tick},       {"parked", bench_parked},
     {"skynet", bench_skynet},     {"fib", bench_fib},
     {"sigmask", bench_sigmask},   {"signal", bench_signal},
     {"contend", bench_contend},   {"timed", bench_timed},
@@ -25,6 +26,6 @@ int main(int argc, char **argv)
             return 0;
         }
     }
-    fprintf(stderr, "usage: %s yield|create|mutex|pingpong|channel|lateness|tick|parked|skynet|fib|sigmask|signal|contend|timed\n", argv[0]);
+    fprintf(stderr, "usage: %s yield|create|mutex|pingpong|channel|lateness|block|tick|parked|skynet|fib|sigmask|signal|contend|timed\n", argv[0]);
     return 2;
 }

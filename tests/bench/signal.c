@@ -58,13 +58,6 @@ static void *compute(void *arg)
     return NULL;
 }
 
-static int by_value(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-    return (x > y) - (x < y);
-}
-
 /* Both compute all the time, so that neither processor sleeps. */
 static uint64_t shoot(green_t thread, uint64_t *sum)
 {
@@ -92,7 +85,5 @@ void bench_signal(void)
         late[i] = shoot(thread, &sums[1]);
     atomic_store(&done, 1);
     green_join(thread, NULL);
-    qsort(late, SHOTS, sizeof late[0], by_value);
-    bench_report("signal_p50", (double)late[SHOTS / 2] / 1e3, "us");
-    bench_report("signal_p99", (double)late[SHOTS * 99 / 100] / 1e3, "us");
+    bench_report_percentiles("signal", late, SHOTS);
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ var rows = map[string]func(){
 	"pingpong_channel": pingpongChannel,
 	"channel":          channel,
 	"lateness":         lateness,
+	"block":            block,
 	"tick":             tick,
 	"parked":           parked,
 	"skynet":           skynet,
@@ -39,6 +41,13 @@ func main() {
 
 func report(name string, value float64, unit string) {
 	fmt.Printf("%s %.6g %s\n", name, value, unit)
+}
+
+// reportPercentiles sorts the values and reports their median and 99th percentile.
+func reportPercentiles(name string, values []time.Duration) {
+	sort.Slice(values, func(i, j int) bool { return values[i] < values[j] })
+	report(name+"_p50", float64(values[len(values)/2].Nanoseconds())/1e3, "us")
+	report(name+"_p99", float64(values[len(values)*99/100].Nanoseconds())/1e3, "us")
 }
 
 // nsPerOp calls batch(ops) for 0.4 s, after one call that is not counted.

@@ -2,9 +2,10 @@
 package main
 
 import (
-	"sort"
+	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -43,10 +44,45 @@ func lateness() {
 		both.Done()
 	}()
 	both.Wait()
-	sort.Slice(late, func(i, j int) bool { return late[i] < late[j] })
-	report("late_p50", float64(late[len(late)/2].Nanoseconds())/1e3, "us")
-	report("late_p99", float64(late[len(late)*99/100].Nanoseconds())/1e3, "us")
+	reportPercentiles("late", late)
 	report("late_beats", float64(len(late)), "beats")
+}
+
+// block: see block.c.
+func block() {
+	const blocks = 1000
+	var done atomic.Bool
+	var blockedAt atomic.Int64
+	var both sync.WaitGroup
+	both.Add(2)
+	origin := time.Now()
+	gaps := make([]time.Duration, 0, blocks)
+	go func() {
+		for !done.Load() {
+			if begin := blockedAt.Load(); begin != 0 {
+				gaps = append(gaps, time.Since(origin)-time.Duration(begin))
+				blockedAt.Store(0)
+			}
+			sum[0] = compute(sum[0], 100)
+		}
+		both.Done()
+	}()
+	go func() {
+		for i := 0; i < blocks; i++ {
+			for begin := time.Now(); time.Since(begin) < 200*time.Microsecond; {
+				sum[1] = compute(sum[1], 1000)
+			}
+			blockedAt.Store(int64(time.Since(origin)))
+			syscall.Nanosleep(&syscall.Timespec{Nsec: 5000000}, nil)
+			for blockedAt.Load() != 0 {
+				runtime.Gosched()
+			}
+		}
+		done.Store(true)
+		both.Done()
+	}()
+	both.Wait()
+	reportPercentiles("block", gaps)
 }
 
 // tick: see tick.c.
