@@ -48,6 +48,11 @@ uint64_t spares_quiet_ns = UINT64_C(10000000000);
 #define FORK_PATIENCE_NS UINT64_C(100000000)
 #define FORKS_PATIENCE_NS UINT64_C(10000000)
 
+/* What a thread that is ready has had of a CPU, about, while something lasts: since, counted until, and how much; ns. */
+struct share {
+    uint64_t since, until, had;
+};
+
 static struct {
     _Atomic uint32_t wanted; /* futex: counts calls for more */
     _Atomic bool failed;     /* the last attempt */
@@ -56,9 +61,8 @@ static struct {
     _Atomic uint64_t begun;  /* ns; the worker's making */
     _Atomic bool asleep;     /* until there is a surplus, too */
     struct worker service;   /* for block_since(), and what locks expect */
-    uint64_t asleep_since;   /* the monitor's: the block that the next two are of */
-    uint64_t share_until;    /* up to when it has been counted */
-    uint64_t share;          /* what who waits for a CPU has had of one since, about, ns */
+    struct share making;     /* the monitor's, of a worker's making */
+    struct share blocked;    /* and of the maker's being asleep in it */
     _Atomic bool started;    /* its start was begun */
     _Atomic uint32_t running; /* futex: 1 from its first look on */
     bool reported;
@@ -83,19 +87,16 @@ static unsigned runnable(void)
     return 0;
 }
 
-/* What a thread that is ready has had of a CPU since then. */
-static uint64_t share_since(uint64_t since, uint64_t now)
+static uint64_t share_had(struct share *share, uint64_t since, uint64_t now)
 {
-    if (spawner.asleep_since != since) {
-        spawner.asleep_since = spawner.share_until = since;
-        spawner.share = 0;
-    }
-    if (now >= spawner.share_until + SHARE_STEP_NS) {
+    if (share->since != since)
+        *share = (struct share){since, since, 0};
+    if (now >= share->until + SHARE_STEP_NS) {
         const unsigned ready = runnable();
-        spawner.share += (now - spawner.share_until) * settings.cpus / (ready > settings.cpus ? ready : settings.cpus);
-        spawner.share_until = now;
+        share->had += (now - share->until) * settings.cpus / (ready > settings.cpus ? ready : settings.cpus);
+        share->until = now;
     }
-    return spawner.share;
+    return share->had;
 }
 
 bool spares_late(uint64_t now)
@@ -105,11 +106,11 @@ bool spares_late(uint64_t now)
     const uint32_t step = atomic_load(&spawner.step);
     if (step == SPAWN_NOT)
         return false;
-    if (annotate_create_awaits() && share_since(atomic_load(&spawner.begun), now) >= SPIN_PATIENCE_NS)
+    if (annotate_create_awaits() && share_had(&spawner.making, atomic_load(&spawner.begun), now) >= SPIN_PATIENCE_NS)
         return true;
     const bool begins = step != SPAWN_CREATES || annotate_create_awaits();
     uint64_t since = block_since(&spawner.service, now);
-    return since != NEVER && share_since(since, now) >= (begins ? START_PATIENCE_NS : PATIENCE_NS);
+    return since != NEVER && share_had(&spawner.blocked, since, now) >= (begins ? START_PATIENCE_NS : PATIENCE_NS);
 }
 
 void spares_want(void)
