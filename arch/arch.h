@@ -40,6 +40,7 @@ extern bool arch_fast_tls;
  *   arch_jmpbuf_sp(jmpbuf)                       the stack pointer that a longjmp() would set
  *   arch_signal_frame_copy, arch_ucontext_call, arch_sigreturn  move a signal's frame to another stack, and end it
  *   ARCH_NOT_MADE                                no result of a system call
+ *   arch_ucontext_in_call(ucontext)              a signal interrupted arch_syscall_unless(), before or after the call
  *   arch_ucontext_skip_call(ucontext)            a signal interrupted arch_syscall_unless(): see there
  *   ARCH_HWCAP2_TLS                              AT_HWCAP2 bit: the base may be set without a system call
  *   ARCH_TLS_MODULE_OFFSET_SIGN                  +1 when static TLS blocks lie above the thread pointer, -1 below */

@@ -188,6 +188,13 @@ static inline __attribute__((noreturn)) void arch_sigreturn(const ucontext_t *co
 #define ARCH_NOT_MADE (-4096L) /* the kernel's errors end at -4095 */
 extern const char arch_unless_begin[], arch_unless_made[], arch_unless_skip[];
 
+static inline bool arch_ucontext_in_call(const ucontext_t *context)
+{
+    const greg_t pc = context->uc_mcontext.gregs[REG_RIP];
+
+    return pc >= (greg_t)arch_unless_begin && pc <= (greg_t)arch_unless_made;
+}
+
 /* The kernel moves the program counter back to the system call that it will make again. */
 static inline void arch_ucontext_skip_call(ucontext_t *context)
 {

@@ -187,7 +187,8 @@ static inline bool annotate_finds_races(void)
 /*
  * The code that a signal interrupts may be ThreadSanitizer's, in the middle of what it does for a thread; and most of what
  * a program does calls it.  To be preempted there is nothing to it, as kernel threads are; but no instrumented code may
- * run on the thread before it has gone on.  So handlers of the program's wait until the thread calls the library.
+ * run on the thread before it has gone on.  So handlers of the program's wait until the thread calls the library; but one
+ * that is in a system call of the library's is known to be there.
  */
 static inline bool annotate_is_anywhere(void)
 {

@@ -104,6 +104,7 @@ static void postpone(struct thread *self)
 void preempt_handler_end(struct thread *self, ucontext_t *ucontext)
 {
     const bool nested = self->in_tick;
+    const bool anywhere = annotate_is_anywhere() && !arch_ucontext_in_call(ucontext);
 
     do {
         self->worker->tick_blocked = true; /* at the start by the kernel, then by us */
@@ -114,7 +115,7 @@ void preempt_handler_end(struct thread *self, ucontext_t *ucontext)
             slice_judge(self);
         if (unlikely(signal_held(self->worker)))
             signal_route_held(self->worker);
-        if (unlikely(signal_marked(self) || cancel_at_once(self)) && !annotate_is_anywhere())
+        if (unlikely(signal_marked(self) || cancel_at_once(self)) && !anywhere)
             signal_run_in_handler(self, ucontext);
         if (!self->worker->tick_blocked)
             preempt_close();
@@ -127,7 +128,7 @@ void preempt_handler_end(struct thread *self, ucontext_t *ucontext)
         self->depth--;
         compiler_barrier();
     } while (self->worker->tick_pending);
-    if (annotate_is_anywhere() && (signal_marked(self) || cancel_at_once(self)))
+    if (anywhere && (signal_marked(self) || cancel_at_once(self)))
         self->worker->tick_pending = true;
     cancel_skip_call(self, ucontext);
 }
