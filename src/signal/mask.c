@@ -100,6 +100,14 @@ static bool within(const stack_t *stack)
     return (uintptr_t)__builtin_frame_address(0) - (uintptr_t)stack->ss_sp < stack->ss_size;
 }
 
+/* A handler that comes meanwhile runs on the one or the other, and not at the address of one with the size of the other. */
+static void set_altstack(struct thread *self, stack_t stack)
+{
+    enter();
+    self->altstack = stack;
+    leave(self);
+}
+
 int green_sigaltstack(const stack_t *stack, stack_t *old)
 {
     struct thread *self = known_self();
@@ -117,10 +125,8 @@ int green_sigaltstack(const stack_t *stack, stack_t *old)
     }
     stack_t before = self->altstack;
     before.ss_flags = !before.ss_size ? SS_DISABLE : within(&self->altstack) ? SS_ONSTACK : 0;
-    if (stack && stack->ss_flags & SS_DISABLE)
-        self->altstack = (stack_t){.ss_size = 0};
-    else if (stack)
-        self->altstack = *stack;
+    if (stack)
+        set_altstack(self, stack->ss_flags & SS_DISABLE ? (stack_t){.ss_size = 0} : *stack);
     if (old)
         *old = before;
     return 0;
