@@ -176,8 +176,9 @@ Test(alone, a_critical_section_keeps_nobody_out)
  * The thread that was signalled runs next, and has the mutex by then.  One whose deadline has come runs before it: it
  * must wait for the mutex, and get it.
  */
-static green_cond_t turn = GREEN_COND_INITIALIZER;
+static green_cond_t turn = GREEN_COND_INITIALIZER, slept = GREEN_COND_INITIALIZER;
 static int order[2], ran;
+static bool awake; /* the sleeper, which on a slow machine may never have slept */
 
 static void *wait_for_turn(void *arg)
 {
@@ -194,7 +195,8 @@ static void *sleep_and_lock(void *when)
     must(green_clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, when, NULL) == 0);
     must(green_mutex_lock(&mutex) == 0);
     order[ran++] = 2;
-    must(green_cond_signal(&turn) == 0);
+    awake = true;
+    must(green_cond_signal(&slept) == 0);
     must(green_mutex_unlock(&mutex) == 0);
     return when;
 }
@@ -209,7 +211,8 @@ Test(alone, a_sleeper_comes_before_who_got_the_mutex)
     must(green_cond_signal(&turn) == 0);
     while (!time_reached(CLOCK_MONOTONIC, when))
         continue;
-    must(green_cond_wait(&turn, &mutex) == 0); /* until the sleeper signals */
+    while (!awake)
+        must(green_cond_wait(&slept, &mutex) == 0);
     must(green_mutex_unlock(&mutex) == 0);
     join_result(waiter);
     join_result(sleeper);
