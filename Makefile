@@ -228,7 +228,7 @@ $(BUILD)/flags: FORCE
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 # Samples compile with the README's command, so also without extensions.
-$(BUILD)/obj/samples/%: GNU :=
+$(BUILD)/obj/samples/%: private GNU :=
 $(LIB_OBJECTS): EXTRA = $(LIB_FLAGS) $(if $(TSAN),-fno-sanitize=thread -DGREEN_TSAN)
 $(LIB_OBJECTS): UNSEEN = $(if $(TSAN),$(foreach name,$(UNSEEN_NAMES),--redefine-sym $(name)=unseen_$(name)))
 $(UNIT_OBJECTS): EXTRA = $(INTERNAL) -DTEST_DSO_DIR='"$(abspath $(BUILD)/tests/dso)"'
