@@ -61,7 +61,9 @@ CXX_FLAGS = -std=gnu++17 $(COMMON) $(CPPFLAGS) $(CFLAGS)
 LINK_FLAGS = -pthread $(SANITIZE_FLAGS) $(LDFLAGS)
 INTERNAL := -Iarch -Iarch/$(ARCH) -Isrc
 # exceptions: green_once() is left by those of C++.  initial-exec: a thread finds itself with one load, without a call that the tick could land in.
-LIB_FLAGS := $(INTERNAL) -fPIC -fvisibility=hidden -ftls-model=initial-exec -fasynchronous-unwind-tables -fexceptions
+# libc is called without stubs, and its functions are found when the program is loaded: a first call in a handler would
+# run the loader there.
+LIB_FLAGS := $(INTERNAL) -fPIC -fno-plt -fvisibility=hidden -ftls-model=initial-exec -fasynchronous-unwind-tables -fexceptions
 # now: no lazy binding inside the tick's handler.  nodelete: workers and handlers outlive any dlclose().
 SHARED_FLAGS := -shared -Wl,-soname,$(SONAME) -Wl,--version-script=src/libgreen.map -Wl,-z,now -Wl,-z,nodelete
 LIBS := -lffi -ldl
