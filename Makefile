@@ -19,6 +19,7 @@
 #:   WERROR=1          a warning is an error
 #:   DEBUG=1           assertions at run time (GREEN_DEBUG)
 #:   SANITIZE=address,undefined  everything with these sanitizers
+#:   SUITES="man names unit crash gdb stress samples installed"  what check runs
 #:   SECONDS_EACH=3    seconds for each stress program and number of processors
 #:   PROCS="1 2"       numbers of processors the stress programs run on
 #:   SEED=             seed of the stress programs, to repeat a run
@@ -28,6 +29,7 @@
 BUILD ?= $(if $(SANITIZE),build-san,build)
 PREFIX ?= /usr/local
 CFLAGS ?= -O2 -g
+SUITES ?= man names unit crash gdb stress samples installed
 SECONDS_EACH ?= 3
 PROCS ?= 1 2
 OBJCOPY ?= objcopy
@@ -121,7 +123,7 @@ demo: #: install what is missing, build, show a hog (timeline.svg) and page faul
 check: #: install what is missing, build, and run every test
 	@tools/deps check
 	@$(MAKE) $(JOBS) tests
-	@set -e; for suite in man names unit crash gdb stress samples installed; do $(MAKE) $$suite; done
+	@set -e; for suite in $(SUITES); do $(MAKE) $$suite; done
 
 unit: $(UNIT) $(DSOS) #: run the unit tests
 	timeout --foreground -k 10 900 $(UNIT) --timeout 120
