@@ -20,6 +20,7 @@
 #:   DEBUG=1           assertions at run time (GREEN_DEBUG)
 #:   SANITIZE=address,undefined  everything with these sanitizers
 #:   SUITES="man names unit crash gdb stress samples installed"  what check runs
+#:   TESTS="mutex/* tls/*"  the unit tests that check-valgrind runs (all)
 #:   SECONDS_EACH=3    seconds for each stress program and number of processors
 #:   PROCS="1 2"       numbers of processors the stress programs run on
 #:   SEED=             seed of the stress programs, to repeat a run
@@ -138,7 +139,7 @@ MEMCHECK = $(VALGRIND) -q --fair-sched=yes --error-exitcode=9 --leak-check=full 
            --show-leak-kinds=definite --errors-for-leak-kinds=definite
 
 check-valgrind: $(PLAIN) $(DSOS) #: run unit tests under Valgrind, those that it can run: no error, no definite leak
-	@UNDER='$(MEMCHECK)' tests/unit/plain/run valgrind
+	@set -f; UNDER='$(MEMCHECK)' tests/unit/plain/run valgrind $(TESTS)
 
 stress: $(STRESS) #: run the stress programs
 valgrind: $(STRESS) #: the same under Valgrind: no error, no definite leak
