@@ -6,8 +6,9 @@
  * is in the child as it was.  The tests are those that Criterion would find, in the section that its macros fill.
  *
  * A test fails by its status, which is also how the tools say what they found (--error-exitcode), by leaving something
- * in the tool's log of its process (FOLDER/PID, with --logs FOLDER), or by not coming to its end.  What a test has left
- * running is ended.  Which tests the tool cannot run is said in a file, by lines of tool, pattern and reason.
+ * in the tool's log of its process (FOLDER/PID, with --logs FOLDER), or by not coming to its end: then gdb, if it is
+ * there, says where its kernel threads are.  What a test has left running is ended.  Which tests the tool cannot run is
+ * said in a file, by lines of tool, pattern and reason.
  */
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -211,11 +212,24 @@ static void finish(struct job *job, int status)
     job->process = 0;
 }
 
+/* Among what it printed. */
+static void show_threads(const struct job *job)
+{
+    char command[256];
+
+    snprintf(command, sizeof command,
+             "timeout 60 gdb -nx -batch -p %d -ex 'thread apply all backtrace' >>/proc/%d/fd/%d 2>&1",
+             (int)job->process, (int)getpid(), job->output);
+    if (system(command) != 0)
+        dprintf(job->output, "gdb has nothing to say\n");
+}
+
 static void end_late(void)
 {
     for (struct job *job = jobs; job < jobs + options.jobs; job++)
         if (job->process && now() - job->begun > options.limit) {
             job->late = true;
+            show_threads(job);
             kill(-job->process, SIGKILL);
             kill(job->process, SIGKILL);
         }
