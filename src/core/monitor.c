@@ -21,7 +21,6 @@
 #include <limits.h>
 #include <linux/membarrier.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -393,7 +392,7 @@ static void *monitor_run(void *arg)
     service.kernel_tls = arch_thread_pointer();
     atomic_store(&monitor.running, 1);
     futex_wake(&monitor.running, INT_MAX);
-    prctl(PR_SET_TIMERSLACK, 1UL);
+    kernel_thread_prompt();
     for (;;) {
         struct look look = look_round();
         if (!look.waits) {

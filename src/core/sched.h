@@ -278,6 +278,8 @@ void timers_move(struct proc *from, struct proc *to);
 
 /* monitor.c, spares.c: a kernel thread of ours, all signals blocked.  0, EAGAIN, ENOMEM. */
 int service_start(void *(*run)(void *));
+/* The calling kernel thread's sleeps end on time, and it runs soon after it could. */
+void kernel_thread_prompt(void);
 
 /* slice.c */
 enum { SLICE_MIN_US = 100, SLICE_MAX_US = 10000000 };

@@ -11,9 +11,11 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/futex.h"
@@ -27,6 +29,22 @@
 #include "mem/tls.h"
 
 enum { OWN_STACK_BYTES = 65536, ALT_STACK_BYTES = 65536 };
+
+/*
+ * The least slice that the kernel gives.  With its own (1.4 ms on two CPUs) a worker that is back from a blocked call waits
+ * for so long where the one that took its processor over has its CPU: a nap of 0.2 ms beside a hog took 1.8 ms at the
+ * median, and 0.4 ms with this.  Where kernel threads do not compete for a CPU nothing ends with a slice.
+ */
+#define KERNEL_SLICE_NS UINT64_C(100000)
+
+/* The kernel's struct sched_attr, which some libcs have as well. */
+struct kernel_sched {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+};
 
 /* Pushed once, never removed. */
 static struct worker *_Atomic all_workers;
@@ -149,13 +167,31 @@ static int alternate_stack(struct worker *worker)
     return kernel_sigaltstack(&worker->altstack, NULL) == 0 ? 0 : errno;
 }
 
+/* Linux before 6.12 says 0 ns, and knows no wishes. */
+static void ask_for_short_slices(void)
+{
+    struct kernel_sched attr = {.size = sizeof attr};
+
+    if (syscall(SYS_sched_getattr, 0, &attr, sizeof attr, 0) != 0 || attr.policy != SCHED_OTHER ||
+        attr.runtime <= KERNEL_SLICE_NS)
+        return;
+    attr.runtime = KERNEL_SLICE_NS;
+    syscall(SYS_sched_setattr, 0, &attr, 0);
+}
+
+void kernel_thread_prompt(void)
+{
+    prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL); /* ns */
+    ask_for_short_slices();
+}
+
 /* What a kernel thread needs, on that kernel thread. */
 static int worker_prepare(struct worker *worker, void *kernel_tls)
 {
     worker->tid = gettid();
     worker->kernel_tls = kernel_tls;
     tls_unregister_rseq(kernel_tls);
-    prctl(PR_SET_TIMERSLACK, 1UL); /* ns: sleeps end on time, as ticks do */
+    kernel_thread_prompt();
     int error = alternate_stack(worker);
     if (!error)
         error = tick_worker_start(worker);

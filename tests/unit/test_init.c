@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static const char *const variables[] = {"GREEN_PROCS", "GREEN_SLICE_US", "GREEN_PREEMPT",
@@ -213,4 +214,52 @@ Test(init, other_signal)
         join_result(thread);
     } while (stats_now().preemptions == 0);
     cr_assert_str_eq(green_tick_source(), "timer", "ticks of a signal that queues would pile up");
+}
+
+/* The kernel's struct sched_attr, which some libcs have as well. */
+struct kernel_sched {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime, deadline, period;
+};
+
+static void *own_kernel_sched(void *kept)
+{
+    must(syscall(SYS_sched_getattr, 0, kept, sizeof(struct kernel_sched), 0) == 0);
+    return kept;
+}
+
+/* Started where the kernel's slice was that of `before`: no longer one, and all else as it was. */
+static void check_kernel_slices(const struct kernel_sched *before, uint64_t ns)
+{
+    struct kernel_sched found[2];
+    start(1);
+    own_kernel_sched(&found[0]);
+    join_result(spawn(own_kernel_sched, &found[1]));
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(found[i].runtime, ns);
+        cr_assert_eq(found[i].policy, before->policy);
+        cr_assert_eq(found[i].nice, before->nice);
+        cr_assert_eq(found[i].flags, before->flags);
+    }
+}
+
+/* Since Linux 6.12; before, it says 0. */
+Test(init, short_slices_of_the_kernel)
+{
+    struct kernel_sched before;
+    must(nice(3) == 3);
+    own_kernel_sched(&before);
+    check_kernel_slices(&before, before.runtime ? 100000 : 0);
+}
+
+Test(init, slices_of_another_policy_are_left_alone)
+{
+    const struct sched_param param = {.sched_priority = 0};
+    struct kernel_sched before;
+    must(sched_setscheduler(0, SCHED_BATCH, &param) == 0);
+    own_kernel_sched(&before);
+    check_kernel_slices(&before, before.runtime);
 }
