@@ -256,11 +256,11 @@ static __attribute__((noinline)) void yield_specially(struct thread *self)
  */
 static inline void yield(struct thread *self)
 {
-    struct proc *proc = sole_proc;
+    struct proc *const proc = &first_proc;
     struct thread *next;
     uint32_t until;
 
-    if (unlikely(!proc || self->kind != THREAD_MULTIPLEXED ||
+    if (unlikely(sched_shared || self->kind != THREAD_MULTIPLEXED ||
                  (until = atomic_load_explicit(&proc->until_global, memory_order_relaxed) - 1) == 0 ||
                  atomic_load_explicit(&proc->attention, memory_order_relaxed) ||
                  atomic_load_explicit(&proc->runnext, memory_order_relaxed) || !runq_rotate(proc, self, &next))) {

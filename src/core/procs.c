@@ -7,6 +7,7 @@
  * control lock.
  */
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "core/activation.h"
@@ -18,6 +19,8 @@
 #include "core/sched.h"
 #include "core/tick.h"
 
+/* At the beginning of a page, as the others are.  Near the end of one, where stacks have theirs: a yield of 10.2 ns, not 9.4. */
+struct proc first_proc __attribute__((aligned(4096)));
 static struct proc *_Atomic procs[PROCS_MAX];
 static _Atomic unsigned count;
 static struct lock control_lock;
@@ -37,8 +40,10 @@ unsigned procs_count(void)
 
 static struct proc *proc_new(unsigned index)
 {
-    struct proc *proc = mmap(NULL, sizeof *proc, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct proc *proc = &first_proc;
 
+    if (index > 0)
+        proc = mmap(NULL, sizeof *proc, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (proc == MAP_FAILED)
         return NULL;
     proc->index = index;
@@ -65,7 +70,6 @@ int procs_set(unsigned wanted)
     unsigned now = procs_count();
     if (wanted > 1 || policy_on || annotate_valgrind_races) { /* then who leaves is always seen to from off its stack */
         queues_share();
-        sole_proc = NULL;
         sched_shared = true; /* on the only processor there is, or there are several already */
     }
     for (unsigned i = now; i < wanted && !error; i++) {
@@ -78,8 +82,6 @@ int procs_set(unsigned wanted)
                 atomic_store(&procs_missing, true);
         }
     }
-    if (!sched_shared)
-        sole_proc = proc_at(0);
     for (unsigned i = wanted; i < now; i++)
         retire_mark(proc_at(i));
     atomic_store(&count, wanted);
@@ -173,7 +175,7 @@ void procs_fork_reset(void)
     atomic_store(&count, 0);
     atomic_store(&procs_missing, false);
     sched_shared = false;
-    sole_proc = NULL;
+    memset(&first_proc, 0, sizeof first_proc);
     control_lock.word = 0;
 }
 

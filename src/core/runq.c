@@ -4,7 +4,6 @@
 #include "core/policy.h"
 
 bool sched_shared;
-struct proc *sole_proc;
 struct lock sched_lock;
 
 /* Guarded by sched_lock; the count is read without. */

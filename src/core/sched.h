@@ -33,9 +33,9 @@ extern bool sched_shared;
 
 /*
  * The only processor, unless sched_shared.  A switch waits until all is loaded that leads to the next thread, each from
- * what was loaded before: this needs nothing of the thread or its worker, which is a tenth of a yield.
+ * what was loaded before: that begins with this, and not with the thread, its worker and a pointer.
  */
-extern struct proc *sole_proc;
+extern struct proc first_proc;
 
 /* Another policy than work-stealing round robin; see policy.h.  sched_shared is set, too. */
 extern bool policy_on;
