@@ -1,6 +1,6 @@
 /*
  * A thread that blocks in the kernel, by a call that nobody wrapped, beside one that computes, on one processor: how
- * long after it began to block the other one runs.
+ * long after it began to block the other one runs, and how long after the end of its block it has a processor again.
  *
  * The one that blocks computes before it does so again: back from a block it may go on for a moment beside the other one,
  * on a CPU and without the processor.  A block that nobody used counts with its whole time, and more.
@@ -18,7 +18,7 @@
 
 static atomic_bool done;
 static _Atomic uint64_t blocked_at; /* until the other one has seen it */
-static uint64_t gap_ns[BLOCKS];
+static uint64_t gap_ns[BLOCKS], back_ns[BLOCKS];
 static size_t blocks;
 
 static void *compute(void *arg)
@@ -48,8 +48,11 @@ static void *block(void *arg)
 
     for (unsigned i = 0; i < BLOCKS; i++) {
         work(arg);
-        atomic_store(&blocked_at, bench_now_ns());
+        uint64_t begin = bench_now_ns();
+        atomic_store(&blocked_at, begin);
         nanosleep(&time, NULL);
+        green_safepoint();
+        back_ns[i] = bench_now_ns() - begin - BLOCK_NS;
         while (atomic_load(&blocked_at))
             green_yield();
     }
@@ -67,4 +70,5 @@ void bench_block(void)
     atomic_store(&done, 1);
     green_join(a, NULL);
     bench_report_percentiles("block", gap_ns, blocks);
+    bench_report_percentiles("back", back_ns, BLOCKS);
 }

@@ -7,7 +7,8 @@
 # POSIX awk, without a sort of its own.
 
 BEGIN {
-    row_count = split("yield create mutex pingpong channel late_p50 late_p99 late_beats block_p50 block_p99 tick_10ms tick_1ms tick_100us " \
+    row_count = split("yield create mutex pingpong channel late_p50 late_p99 late_beats " \
+        "block_p50 block_p99 back_p50 back_p99 tick_10ms tick_1ms tick_100us " \
         "park_bytes park_ns park_leave_ns park_count park_bytes_1m park_ns_1m park_leave_ns_1m park_count_1m " \
         "timed timed_all timed_count sigmask signal_p50_2 signal_p99_2 contend_2 contend_cpu_2 contend_behind_2 contend_longest_2 " \
         "skynet_1 skynet_peak_1 fib_1 fib_peak_1 skynet_2 skynet_peak_2 fib_2 fib_peak_2", row_order, " ")
@@ -23,6 +24,8 @@ BEGIN {
     title["late_beats"] = "beats in it (3,000 or 10 s)"
     title["block_p50"] = "blocks: until another runs, p50"
     title["block_p99"] = "the same, p99"
+    title["back_p50"] = "its end: until it goes on, p50"
+    title["back_p99"] = "the same, p99"
     title["tick_10ms"] = "tick overhead, 10 ms slice"
     title["tick_1ms"] = "tick overhead, 1 ms slice"
     title["tick_100us"] = "tick overhead, 100 us slice"

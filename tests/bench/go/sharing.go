@@ -56,7 +56,7 @@ func block() {
 	var both sync.WaitGroup
 	both.Add(2)
 	origin := time.Now()
-	gaps := make([]time.Duration, 0, blocks)
+	gaps, backs := make([]time.Duration, 0, blocks), make([]time.Duration, 0, blocks)
 	go func() {
 		for !done.Load() {
 			if begin := blockedAt.Load(); begin != 0 {
@@ -72,8 +72,10 @@ func block() {
 			for begin := time.Now(); time.Since(begin) < 200*time.Microsecond; {
 				sum[1] = compute(sum[1], 1000)
 			}
-			blockedAt.Store(int64(time.Since(origin)))
+			begin := time.Since(origin)
+			blockedAt.Store(int64(begin))
 			syscall.Nanosleep(&syscall.Timespec{Nsec: 5000000}, nil)
+			backs = append(backs, time.Since(origin)-begin-5*time.Millisecond)
 			for blockedAt.Load() != 0 {
 				runtime.Gosched()
 			}
@@ -83,6 +85,7 @@ func block() {
 	}()
 	both.Wait()
 	reportPercentiles("block", gaps)
+	reportPercentiles("back", backs)
 }
 
 // tick: see tick.c.
