@@ -15,10 +15,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/futex.h"
+#include "base/kernel_sched.h"
 #include "base/kernel_signal.h"
 #include "core/block.h"
 #include "core/cpu_time.h"
@@ -36,15 +36,6 @@ enum { OWN_STACK_BYTES = 65536, ALT_STACK_BYTES = 65536 };
  * median, and 0.4 ms with this.  Where kernel threads do not compete for a CPU nothing ends with a slice.
  */
 #define KERNEL_SLICE_NS UINT64_C(100000)
-
-/* The kernel's struct sched_attr, which some libcs have as well. */
-struct kernel_sched {
-    uint32_t size, policy;
-    uint64_t flags;
-    int32_t nice;
-    uint32_t priority;
-    uint64_t runtime, deadline, period;
-};
 
 /* Pushed once, never removed. */
 static struct worker *_Atomic all_workers;
@@ -170,13 +161,12 @@ static int alternate_stack(struct worker *worker)
 /* Linux before 6.12 says 0 ns, and knows no wishes. */
 static void ask_for_short_slices(void)
 {
-    struct kernel_sched attr = {.size = sizeof attr};
+    struct kernel_sched sched;
 
-    if (syscall(SYS_sched_getattr, 0, &attr, sizeof attr, 0) != 0 || attr.policy != SCHED_OTHER ||
-        attr.runtime <= KERNEL_SLICE_NS)
+    if (kernel_sched_get(&sched) != 0 || sched.policy != SCHED_OTHER || sched.runtime <= KERNEL_SLICE_NS)
         return;
-    attr.runtime = KERNEL_SLICE_NS;
-    syscall(SYS_sched_setattr, 0, &attr, 0);
+    sched.runtime = KERNEL_SLICE_NS;
+    kernel_sched_set(&sched); /* refused: as before */
 }
 
 void kernel_thread_prompt(void)
