@@ -57,7 +57,7 @@ COMMON := -pthread -Iinclude $(WARN) $(SANITIZE_FLAGS) $(if $(DEBUG),-DGREEN_DEB
 GNU := -D_GNU_SOURCE
 # ThreadSanitizer is told what the library does (base/annotate.h), and sees none of it; of libc, not these (base/unseen.c).
 TSAN := $(filter thread,$(SANITIZE))
-UNSEEN_NAMES := memcpy memmove memset ioctl open close pread mmap munmap sigemptyset sigfillset memchr strchr strrchr
+UNSEEN_NAMES := memcpy memmove memset ioctl open close pread writev mmap munmap sigemptyset sigfillset memchr strchr strrchr
 # To g++, a structure and a function of one name, as green_stats is and stat(2), shadow each other.
 C_FLAGS = -std=gnu11 -Wstrict-prototypes -Wshadow $(GNU) $(COMMON) $(CPPFLAGS) $(CFLAGS)
 CXX_FLAGS = -std=gnu++17 $(COMMON) $(CPPFLAGS) $(CFLAGS)

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 void *unseen_memcpy(void *to, const void *from, size_t bytes);
@@ -22,6 +23,7 @@ int unseen_ioctl(int fd, unsigned long request, ...);
 int unseen_open(const char *path, int flags, ...);
 int unseen_close(int fd);
 ssize_t unseen_pread(int fd, void *memory, size_t bytes, off_t offset);
+ssize_t unseen_writev(int fd, const struct iovec *parts, int count);
 void *unseen_mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset);
 int unseen_munmap(void *at, size_t bytes);
 int unseen_sigemptyset(sigset_t *set);
@@ -86,6 +88,12 @@ int unseen_close(int fd)
 ssize_t unseen_pread(int fd, void *memory, size_t bytes, off_t offset)
 {
     return syscall(SYS_pread64, fd, memory, bytes, offset);
+}
+
+/* Of the maker of workers, which must not wait for a lock that a thread without one has. */
+ssize_t unseen_writev(int fd, const struct iovec *parts, int count)
+{
+    return syscall(SYS_writev, fd, parts, count);
 }
 
 void *unseen_mmap(void *at, size_t bytes, int protection, int flags, int fd, off_t offset)
