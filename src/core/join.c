@@ -88,10 +88,12 @@ static enum wake join_park_foreign(struct thread *self, struct thread *target)
     return WAKE_READY;
 }
 
-/* Once, until the target has ended or a signal comes.  An ended one is never waited for. */
+/* Once, until the target has ended or a signal comes.  An ended one is never waited for, nor is one that is detached. */
 static enum wake join_park(struct thread *self, struct thread *target)
 {
-    if ((uint32_t)life_of(target) == LIFE_EXITED || self->kind == THREAD_FOREIGN)
+    const uint32_t life = (uint32_t)life_of(target);
+
+    if (life == LIFE_EXITED || life == LIFE_DETACHED || self->kind == THREAD_FOREIGN)
         return join_park_foreign(self, target);
     self->deadline = NEVER; /* as park_prepare() does, but that `wake` follows in after_join() */
     atomic_store_explicit(&self->claim, CLAIM_NONE, memory_order_relaxed);

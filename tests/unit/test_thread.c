@@ -171,6 +171,20 @@ ON_BOTH(thread, created_detached)
     wait_for(stats_now().threads_live == 1);
 }
 
+Test(thread, join_of_a_detached_one_does_not_run_it)
+{
+    green_attr_t attr;
+    green_t thread;
+    start_cooperative();
+    green_attr_init(&attr);
+    green_attr_setdetachstate(&attr, GREEN_CREATE_DETACHED);
+    cr_assert_eq(green_create(&thread, &attr, echo, NULL), 0);
+    cr_assert_eq(green_join(thread, NULL), EINVAL);
+    cr_assert_eq(green_detach(thread), EINVAL);
+    cr_assert_eq(ran, 0);
+    wait_for(green_join(thread, NULL) == ESRCH);
+}
+
 ON_BOTH(thread, joining_oneself)
 {
     cr_assert_eq(green_join(green_self(), NULL), EDEADLK);
