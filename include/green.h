@@ -151,8 +151,8 @@ GREEN_API int green_attr_getscope(const green_attr_t *attr, int *scope);
  * _getschedpolicy, _setschedparam, _getschedparam, _setaffinity_np, _getaffinity_np.
  *
  * A multiplexed thread is scheduled by the library, which has priorities with GREEN_POLICY=priority and the like
- * (<green/policy.h>): the same calls then name one of SCHED_RR, 0 to 99, or SCHED_OTHER's 0, which is the same as 0 of
- * SCHED_RR; what is not explicit is the creator's.
+ * (<green/policy.h>): the same calls then name one of SCHED_RR or SCHED_FIFO, 0 to 99, or SCHED_OTHER's 0, which is the
+ * same as 0 of SCHED_RR; what is not explicit is the creator's.
  *   EINVAL  no such value; a null pointer; a CPU above 1023 (setaffinity), or beyond `bytes` (getaffinity).  Whether the
  *           policy has the priority, and the machine the CPUs, green_create() finds out
  */
@@ -169,14 +169,16 @@ GREEN_API int green_attr_getaffinity_np(const green_attr_t *attr, size_t bytes, 
 
 /*
  * The policy, priority and CPUs of a bound thread that runs, or of a kernel thread of the program's, which may also be
- * of the kernel's other policies (SCHED_BATCH, SCHED_IDLE).  Of a multiplexed thread, its priority with the library's
- * policy, without what it has been lent; told as SCHED_RR.  It holds at once: one that runs and is no longer the most
- * urgent makes room.  Round robin, the default, has no priorities: there a multiplexed thread is of SCHED_OTHER, whose
- * priority is 0.  Do not block but for a bound thread's start.  Signal handler: no.
+ * of the kernel's other policies (SCHED_BATCH, SCHED_IDLE).  Of a multiplexed thread, its policy and priority among those
+ * of the library's, without what it has been lent.  They hold at once: one that runs and is no longer the most urgent
+ * makes room.  A thread of SCHED_FIFO has no slices: an equal runs when it waits or yields.  green_setschedprio() makes
+ * one of SCHED_OTHER with a priority above 0 one of SCHED_RR.  Round robin, the default, has no priorities: there a
+ * multiplexed thread is of SCHED_OTHER, whose priority is 0.  Do not block but for a bound thread's start.  Signal
+ * handler: no.
  * Source: pthread_setschedparam, _getschedparam, _setschedprio, _setaffinity_np, _getaffinity_np.
  *   ESRCH    no such thread, or it has ended
- *   ENOTSUP  of a multiplexed thread: CPUs; a policy but SCHED_RR and SCHED_OTHER; SCHED_RR as well, where the library's
- *            policy is round robin
+ *   ENOTSUP  of a multiplexed thread: CPUs; another policy than SCHED_OTHER, SCHED_RR where the library's policy is not
+ *            round robin, and SCHED_FIFO where it is `priority`
  *   EINVAL   a policy, priority or set of CPUs that the kernel, or the library, refuses; a null pointer
  *   EPERM    the process may not (see sched(7): CAP_SYS_NICE, RLIMIT_RTPRIO)
  */
@@ -214,8 +216,9 @@ GREEN_API int green_getattr_default_np(green_attr_t *attr);
  *            no memory, for a bound thread
  *   ENOMEM   no memory for the stack or its thread-local storage
  *   EPERM    a bound thread of a policy that the process may not use
- *   ENOTSUP  with GREEN_SCOPE_PROCESS set: a set of CPUs; explicit scheduling by SCHED_FIFO, or, where the library's
- *            policy is round robin, by SCHED_RR.  For a thread that is not bound: a weight, where that is the policy
+ *   ENOTSUP  with GREEN_SCOPE_PROCESS set: a set of CPUs; explicit scheduling by SCHED_RR where the library's policy is
+ *            round robin, by SCHED_FIFO where it is not `priority`.  For a thread that is not bound: a weight, where the
+ *            library's policy is round robin
  */
 GREEN_API int green_create(green_t *thread, const green_attr_t *attr, void *(*start)(void *), void *arg);
 

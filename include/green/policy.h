@@ -5,8 +5,8 @@
  *
  *   rr        work-stealing round robin, a queue for each processor; the default, and by far the fastest
  *   priority  a ready thread never waits while one of lower priority runs: not on this processor, and not on another,
- *             which is signalled then.  Equals take turns by slices.  green_mutex lends the priority of those who wait
- *             to the one who holds it
+ *             which is signalled then.  Equals take turns by slices, but for those of SCHED_FIFO, who go on.
+ *             green_mutex lends the priority of those who wait to the one who holds it
  *   fair      processor time in proportion to weights, by virtual deadlines
  *
  * How to use it.  Name one in GREEN_POLICY, or in green_config.policy by green_policy_by_name(), and give threads their

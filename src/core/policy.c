@@ -97,6 +97,7 @@ void policy_prepare(struct thread *thread, const struct thread *creator, const g
     lock_policy();
     memset(&thread->task, 0, sizeof thread->task);
     thread->task.thread = thread_id(thread);
+    atomic_store(&thread->how, told ? attr->__sched_policy : atomic_load(&creator->how));
     thread->priority = told ? attr->__sched_priority : creator->priority;
     thread->effective = thread->priority;
     thread->weight = weight ? weight : GREEN_WEIGHT_DEFAULT;
@@ -110,10 +111,12 @@ void policy_prepare(struct thread *thread, const struct thread *creator, const g
 
 int policy_parameters(int how, int priority)
 {
-    if (how != SCHED_OTHER && (how != SCHED_RR || !policy_on))
-        return ENOTSUP;
     if (how == SCHED_OTHER)
         return priority == GREEN_PRIORITY_MIN ? 0 : EINVAL;
+    if (how != SCHED_RR && how != SCHED_FIFO)
+        return how == SCHED_BATCH || how == SCHED_IDLE ? ENOTSUP : EINVAL;
+    if (!policy_on || (how == SCHED_FIFO && policy != &policy_priority))
+        return ENOTSUP;
     return priority >= GREEN_PRIORITY_MIN && priority <= GREEN_PRIORITY_MAX ? 0 : EINVAL;
 }
 
@@ -284,13 +287,13 @@ struct thread *policy_yield(struct thread *self)
     return NULL;
 }
 
-/* How its time ends, if it does. */
+/* How its time ends, if it does.  SCHED_FIFO's does not: one slice follows the other. */
 static bool must_leave(const struct proc *proc, struct thread *self, uint64_t now, enum green_why *why)
 {
-    const bool over = slice_ended(proc, now);
+    const bool ended = slice_ended(proc, now), over = ended && atomic_load(&self->how) != SCHED_FIFO;
 
     *why = over ? GREEN_SLICE_OVER : GREEN_DISPLACED;
-    self->slice_left = over ? 0 : proc->slice_end - now;
+    self->slice_left = ended ? 0 : proc->slice_end - now;
     if (atomic_load_explicit(&proc->retired, memory_order_relaxed))
         return true;
     return global_count() > 0 && (over || atomic_load(&proc->displace) != DISPLACE_NO);
@@ -314,7 +317,7 @@ struct thread *policy_judge(struct thread *self, uint64_t now, struct run_list *
     } else {
         self->slice_left = 0;
         atomic_store(&proc->displace, DISPLACE_NO);
-        if (why == GREEN_SLICE_OVER)
+        if (slice_ended(proc, now))
             begin_slice(proc, self, now);
     }
     *slice_over = why == GREEN_SLICE_OVER;

@@ -22,7 +22,7 @@ void policy_reset(void);
 
 /* A new thread's; its creator's unless the attribute tells. */
 void policy_prepare(struct thread *thread, const struct thread *creator, const green_attr_t *attr);
-/* Whether a multiplexed thread can have them: 0, ENOTSUP, EINVAL.  `how` is SCHED_RR, or SCHED_OTHER at priority 0. */
+/* Whether a multiplexed thread can have them: 0, ENOTSUP, EINVAL.  SCHED_OTHER has priority 0 alone. */
 int policy_parameters(int how, int priority);
 int policy_attributes(const green_attr_t *attr);
 

@@ -2,7 +2,8 @@
  * Strict priorities: a line for each, and a bit for each line in which somebody stands.
  *
  * Who is displaced stands at the head of its line and goes on with its slice (POSIX, SCHED_RR); everybody else goes to
- * the tail.  Nothing keeps a low priority from starving: that is what strict means.
+ * the tail.  Nothing keeps a low priority from starving: that is what strict means.  SCHED_FIFO, without slices, is
+ * policy.c's affair.
  */
 #include <string.h>
 

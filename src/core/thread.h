@@ -166,13 +166,14 @@ struct thread {
     uint32_t random;             /* own: of green_select(); 0: not begun */
     char name[NAME_BYTES];       /* guarded by the table's lock */
 
-    /* For a policy other than the default; guarded by its lock, the last three by inherit.c's. */
+    /* For a policy other than the default; guarded by its lock, the last three by inherit.c's, as is how. */
     struct green_task task;
     struct heap_node task_node;  /* policy_fair.c's */
     uint64_t slice_left;         /* ns: it was displaced with so much left; 0: its next slice is a new one */
     bool queued;                 /* the policy keeps it */
     unsigned weight;             /* 0: the default */
     int effective;               /* its priority with what it was lent; task has both as the policy knows them */
+    _Atomic int how;             /* SCHED_OTHER, SCHED_RR or SCHED_FIFO */
     int priority;                /* its own */
     void *waits_for;             /* green_mutex_t */
     void *lends;                 /* the first green_mutex_t that it holds and others wait for */

@@ -249,11 +249,12 @@ void inherit_lose(struct thread *self, green_mutex_t *mutex)
     waitq_ready_all(self, first);
 }
 
-bool inherit_set_own(struct thread *thread, green_t id, int priority)
+bool inherit_set_own(struct thread *thread, green_t id, int how, int priority)
 {
     lock_acquire(&inherit_lock, RANK_INHERIT);
     const bool same = thread_id(thread) == id;
     if (same) {
+        atomic_store(&thread->how, how);
         thread->priority = priority;
         settle(thread);
     }

@@ -11,7 +11,7 @@ void inherit_unlock(struct thread *self, green_mutex_t *mutex);
 /* It is unlocked and lost: those who wait are told. */
 void inherit_lose(struct thread *self, green_mutex_t *mutex);
 
-/* A thread's own priority is another.  False when that life of it is over. */
-bool inherit_set_own(struct thread *thread, green_t id, int priority);
+/* A thread's own policy and priority are others.  False when that life of it is over. */
+bool inherit_set_own(struct thread *thread, green_t id, int how, int priority);
 
 #endif

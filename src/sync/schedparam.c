@@ -21,6 +21,16 @@ static struct thread *find_multiplexed(green_t id, int *error)
     return *error ? NULL : thread;
 }
 
+/* A priority alone is told: a thread that had none is of SCHED_RR with one. */
+enum { SCHED_KEPT = -1 };
+
+static int kept(const struct thread *thread, int priority)
+{
+    const int how = atomic_load(&thread->how);
+
+    return how == SCHED_OTHER && policy_on && priority != GREEN_PRIORITY_MIN ? SCHED_RR : how;
+}
+
 static int set_own(green_t id, int how, int priority)
 {
     struct thread *self = enter();
@@ -29,7 +39,9 @@ static int set_own(green_t id, int how, int priority)
     if (!self)
         return ENOMEM;
     struct thread *thread = find_multiplexed(id, &error);
-    if (thread && !(error = policy_parameters(how, priority)) && policy_on && !inherit_set_own(thread, id, priority))
+    if (thread && how == SCHED_KEPT)
+        how = kept(thread, priority);
+    if (thread && !(error = policy_parameters(how, priority)) && policy_on && !inherit_set_own(thread, id, how, priority))
         error = ESRCH;
     if (!error)
         wake_for(self->worker->proc);
@@ -39,7 +51,7 @@ static int set_own(green_t id, int how, int priority)
 
 int green_setschedparam(green_t id, int how, const struct sched_param *param)
 {
-    if (!param)
+    if (!param || how < 0)
         return EINVAL;
     int error = kernel_setschedparam(id, how, param);
     return error == ENOTSUP ? set_own(id, how, param->sched_priority) : error;
@@ -49,7 +61,7 @@ int green_setschedprio(green_t id, int priority)
 {
     int error = kernel_setschedprio(id, priority);
 
-    return error == ENOTSUP ? set_own(id, policy_on ? SCHED_RR : SCHED_OTHER, priority) : error;
+    return error == ENOTSUP ? set_own(id, SCHED_KEPT, priority) : error;
 }
 
 static int get_own(green_t id, int *how, struct sched_param *param)
@@ -61,7 +73,7 @@ static int get_own(green_t id, int *how, struct sched_param *param)
         return ENOMEM;
     const struct thread *thread = find_multiplexed(id, &error);
     if (thread) {
-        *how = policy_on ? SCHED_RR : SCHED_OTHER;
+        *how = atomic_load(&thread->how);
         param->sched_priority = policy_on ? thread->priority : 0;
     }
     leave(self);

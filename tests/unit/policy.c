@@ -42,7 +42,7 @@ int priority_of(green_t thread)
     struct sched_param param = {.sched_priority = -1};
     int policy = -1;
     must(green_getschedparam(thread, &policy, &param) == 0);
-    must(policy == SCHED_RR);
+    must(policy == (param.sched_priority ? SCHED_RR : SCHED_OTHER));
     return param.sched_priority;
 }
 

@@ -34,7 +34,16 @@ Test(policy, half_a_policy_is_refused)
     cr_assert_eq(green_init(&config), EINVAL);
 }
 
-static void check_parameters(void)
+static void check_how(green_t thread, int expected, int priority)
+{
+    struct sched_param param = {.sched_priority = -1};
+    int how = -1;
+    cr_assert_eq(green_getschedparam(thread, &how, &param), 0);
+    cr_assert(how == expected && param.sched_priority == priority, "%d of %d", param.sched_priority, how);
+}
+
+/* `fifo`: what the policy says to SCHED_FIFO. */
+static void check_parameters(int fifo)
 {
     struct sched_param param = {.sched_priority = 7};
     green_sem_t gate;
@@ -44,8 +53,19 @@ static void check_parameters(void)
     cr_assert_eq(weight_of(thread), GREEN_WEIGHT_DEFAULT);
     cr_assert_eq(green_setschedparam(thread, SCHED_RR, &param), 0);
     cr_assert_eq(priority_of(thread), 7);
-    cr_assert_eq(green_setschedparam(thread, SCHED_FIFO, &param), ENOTSUP);
+    cr_assert_eq(green_setschedparam(thread, SCHED_FIFO, &param), fifo);
+    check_how(thread, fifo ? SCHED_RR : SCHED_FIFO, 7);
     cr_assert_eq(green_setschedparam(thread, SCHED_OTHER, &param), EINVAL);
+    cr_assert_eq(green_setschedparam(thread, SCHED_BATCH, &param), ENOTSUP);
+    cr_assert_eq(green_setschedparam(thread, 4711, &param), EINVAL);
+    cr_assert_eq(green_setschedparam(thread, -1, &param), EINVAL);
+    cr_assert_eq(green_setschedprio(thread, 8), 0);
+    check_how(thread, fifo ? SCHED_RR : SCHED_FIFO, 8);
+    param.sched_priority = 0;
+    cr_assert_eq(green_setschedparam(thread, SCHED_OTHER, &param), 0);
+    check_how(thread, SCHED_OTHER, 0);
+    cr_assert_eq(green_setschedprio(thread, 9), 0);
+    check_how(thread, SCHED_RR, 9);
     cr_assert_eq(green_setschedparam(thread, SCHED_RR, NULL), EINVAL);
     cr_assert_eq(green_setschedprio(thread, 100), EINVAL);
     cr_assert_eq(green_setschedprio(thread, -1), EINVAL);
@@ -64,7 +84,7 @@ static void check_parameters(void)
     join_result(thread);
 }
 
-static void check_attributes(void)
+static void check_attributes(int fifo)
 {
     struct sched_param param = {.sched_priority = 3};
     unsigned weight = 0;
@@ -87,7 +107,12 @@ static void check_attributes(void)
     cr_assert_eq(green_create(&thread, &attr, wait_at, &gate), EINVAL, "SCHED_OTHER has no priority 3");
     cr_assert_eq(green_attr_setschedpolicy(&attr, SCHED_FIFO), 0);
     cr_assert_eq(green_attr_setscope(&attr, GREEN_SCOPE_PROCESS), 0);
-    cr_assert_eq(green_create(&thread, &attr, wait_at, &gate), ENOTSUP);
+    cr_assert_eq(green_create(&thread, &attr, wait_at, &gate), fifo);
+    if (!fifo) {
+        check_how(thread, SCHED_FIFO, 3);
+        green_sem_post(&gate);
+        join_result(thread);
+    }
     cr_assert_eq(green_attr_setschedpolicy(&attr, SCHED_RR), 0);
     cr_assert_eq(green_create(&thread, &attr, wait_at, &gate), 0);
     cr_assert_eq(priority_of(thread), 3);
@@ -165,15 +190,15 @@ Test(policy, bound_threads_are_the_kernels)
 Test(policy, parameters_with_priority)
 {
     start_policy("priority", 1, TICK_US);
-    check_parameters();
-    check_attributes();
+    check_parameters(0);
+    check_attributes(0);
 }
 
 Test(policy, parameters_with_fair)
 {
     start_policy("fair", 2, TICK_US);
-    check_parameters();
-    check_attributes();
+    check_parameters(ENOTSUP);
+    check_attributes(ENOTSUP);
 }
 
 /* On one processor: with more, AddressSanitizer's allocator may be locked by another kernel thread at the fork. */

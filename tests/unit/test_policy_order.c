@@ -36,6 +36,45 @@ Test(policy_order, a_ready_thread_changes_its_place)
     cr_assert_str_eq(noted(), "ba");
 }
 
+static void *compute_through_preemptions(void *who)
+{
+    const uint64_t begun = stats_now().preemptions;
+    note(*(const char *)who);
+    while (stats_now().preemptions < begun + 20)
+        ;
+    note(*(const char *)who);
+    return NULL;
+}
+
+/* Of two equals, which main displaces every millisecond, when many slices have ended. */
+static void run_equals(int how)
+{
+    const struct sched_param param = {.sched_priority = 5};
+    green_t threads[2];
+    start_policy("priority", 1, TICK_US);
+    main_at(SETUP);
+    for (int i = 0; i < 2; i++) {
+        threads[i] = spawn_at(param.sched_priority, compute_through_preemptions, (void *)(uintptr_t)&"ab"[i]);
+        cr_assert_eq(green_setschedparam(threads[i], how, &param), 0);
+    }
+    while (stats_now().threads_live > 1) /* no atomic that they use: see annotate.h */
+        green_usleep(1000);
+    for (int i = 0; i < 2; i++)
+        join_result(threads[i]);
+}
+
+Test(policy_order, equals_of_fifo_go_on_until_they_wait)
+{
+    run_equals(SCHED_FIFO);
+    cr_assert_str_eq(noted(), "aabb");
+}
+
+Test(policy_order, equals_of_rr_take_turns)
+{
+    run_equals(SCHED_RR);
+    cr_assert_eq(strncmp(noted(), "ab", 2), 0, "%s", noted());
+}
+
 /* Two processors: T1 and T2 compute, T1 at the lowest priority.  T2 wakes T3: it must be T1 that makes room. */
 static struct {
     atomic_ulong count[2];
