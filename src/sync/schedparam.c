@@ -41,7 +41,9 @@ static int set_own(green_t id, int how, int priority)
     struct thread *thread = find_multiplexed(id, &error);
     if (thread && how == SCHED_KEPT)
         how = kept(thread, priority);
-    if (thread && !(error = policy_parameters(how, priority)) && policy_on && !inherit_set_own(thread, id, how, priority))
+    if (thread)
+        error = policy_parameters(how, priority);
+    if (!error && policy_on && !inherit_set_own(thread, id, how, priority))
         error = ESRCH;
     if (!error)
         wake_for(self->worker->proc);
