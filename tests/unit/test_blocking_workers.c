@@ -3,6 +3,7 @@
  * kernel threads there are; and the end of one behind the library's back.
  */
 #include "blocking.h"
+#include "core/sched.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -177,15 +178,17 @@ EVERY_WAY(blocking_workers, death_of_a_kernel_thread)
 }
 
 /*
- * Several nap at a time, so that every spare worker is needed: the last in line of those may be the first kernel thread's
- * for ever.  Not while main makes them: with that kernel thread the kernel clears main's number in libc's block, and a lock
- * that main holds there, as for a new thread's TLS, would be another's when it is to be released.
+ * More nap at a time than there may be workers, so that every spare one is needed: else the first kernel thread's may stand
+ * last in their line for ever.  Not while main makes them: with that kernel thread the kernel clears main's number in
+ * libc's block, and a lock that main holds there, as for a new thread's TLS, would be another's when it is to be released.
  */
-enum { CANDIDATES = 8 };
+enum { CANDIDATES = 8, WORKERS = CANDIDATES - 2 };
 static atomic_bool all_made, first_is_over;
 
 static void *end_first_kernel_thread(void *arg)
 {
+    const struct timespec a_while = {0, 2000000};
+
     while (!atomic_load(&first_is_over)) {
         green_critical_enter();
         if (gettid() == getpid() && atomic_load(&all_made)) {
@@ -194,7 +197,7 @@ static void *end_first_kernel_thread(void *arg)
             syscall(SYS_exit, 0);
         }
         green_critical_leave();
-        nap(2000000);
+        nanosleep(&a_while, NULL); /* may be interrupted, as there are no more workers */
     }
     return NULL;
 }
@@ -202,12 +205,15 @@ static void *end_first_kernel_thread(void *arg)
 static void live_without_the_first(void)
 {
     green_sem_t dying;
+    const unsigned workers = settings.max_workers;
     green_sem_init(&dying, 0, 0);
-    crowd_start();
+    settings.max_workers = WORKERS;
     for (int i = 0; i < CANDIDATES; i++)
         must(green_detach(spawn(end_first_kernel_thread, &dying)) == 0);
     atomic_store(&all_made, true);
     green_sem_wait(&dying);
+    settings.max_workers = workers;
+    crowd_start();
     for (int i = 0; i < 20; i++) {
         unsigned long before = atomic_load(&crowd_counted);
         wait_for(atomic_load(&crowd_counted) > before + 1000);
