@@ -455,7 +455,7 @@ ON_BOTH(activation, invariant)
     if (green_activation_lost() == 0) {
         wait_for(first + counted(&log_a, GREEN_ACTIVATION_ADDED) ==
                  2 + counted(&log_a, GREEN_ACTIVATION_REMOVED));
-        cr_assert_eq(counted(&log_a, GREEN_ACTIVATION_BLOCKED), counted(&log_a, GREEN_ACTIVATION_UNBLOCKED));
+        wait_for(counted(&log_a, GREEN_ACTIVATION_BLOCKED) == counted(&log_a, GREEN_ACTIVATION_UNBLOCKED));
     }
     cr_assert_eq(green_activation_unregister(registration), 0);
 }

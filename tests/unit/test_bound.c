@@ -29,6 +29,7 @@ Test(bound, scope_is_kept_and_checked)
 
 /* It stays on one kernel thread, which no other thread ever runs on. */
 static atomic_int its_tid;
+static green_sem_t may_end;
 
 static void *stay(void *arg)
 {
@@ -39,6 +40,8 @@ static void *stay(void *arg)
             green_usleep(300);
         must(gettid() == atomic_load(&its_tid));
     }
+    must(green_sem_wait(&may_end) == 0);
+    must(gettid() == atomic_load(&its_tid));
     atomic_store(&its_tid, 0);
     return arg;
 }
@@ -54,9 +57,11 @@ static void elsewhere(unsigned index, uint64_t round)
 ON_BOTH(bound, has_a_kernel_thread_of_its_own)
 {
     uint64_t workers = stats_now().workers;
+    green_sem_init(&may_end, 0, 0);
     green_t thread = spawn_bound(stay, &its_tid);
     cr_assert_eq(stats_now().threads_live, 2);
     cr_assert_eq(stats_now().workers, workers);
+    green_sem_post(&may_end);
     storm_of(4, 200, elsewhere);
     cr_assert_eq(join_result(thread), &its_tid);
     cr_assert_eq(stats_now().threads_live, 1);

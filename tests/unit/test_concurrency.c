@@ -34,6 +34,14 @@ static void stop_counting(void)
         join_result(hogs[i]);
 }
 
+/* Without the monitor, so that processors stay with their kernel threads when these wait for memory. */
+static void start_unwatched(unsigned procs)
+{
+    struct green_config config = {.procs = procs, .slice_us = TICK_US, .preempt = GREEN_ON};
+    config.monitor = GREEN_MONITOR_OFF;
+    start_config(&config);
+}
+
 /* Whether somebody else ran while this thread kept its processor. */
 static int others_run_beside(void)
 {
@@ -61,7 +69,7 @@ ON_BOTH(concurrency, bounds)
 
 Test(concurrency, growth_lets_threads_run_beside)
 {
-    start(1);
+    start_unwatched(1);
     start_counting();
     for (int i = 0; i < 20; i++)
         cr_assert(!others_run_beside(), "one processor");
@@ -138,7 +146,7 @@ static void *shrink_from_the_second(void *first)
 /* It leaves the processor, though it does nothing that the library would see. */
 Test(concurrency, shrinking_takes_the_callers_processor_away)
 {
-    start(2);
+    start_unwatched(2);
     for (int round = 0; round < 10; round++) {
         pid_t first = gettid();
         atomic_store(&shrunk_on, 0);
