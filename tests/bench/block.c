@@ -6,6 +6,7 @@
  * on a CPU and without the processor.  A block that nobody used counts with its whole time, and more.
  */
 #include <green.h>
+#include <green/sched.h>
 
 #include <stdatomic.h>
 #include <time.h>

@@ -25,7 +25,6 @@
 #define green_create pthread_create
 #define green_join pthread_join
 #define green_yield sched_yield
-#define green_safepoint() ((void)0)
 #define green_clock_nanosleep clock_nanosleep
 #define green_attr_init pthread_attr_init
 #define green_attr_setstacksize pthread_attr_setstacksize
