@@ -38,14 +38,24 @@ ON_BOTH(group, bad_arguments)
     cr_assert_eq(green_group_destroy(group), 0);
 }
 
+static int wait_at(void *gate)
+{
+    must(green_sem_wait(gate) == 0);
+    return 0;
+}
+
 ON_BOTH(group, waits_for_all)
 {
     atomic_int done = 0;
+    green_sem_t gate;
+    green_sem_init(&gate, 0, 0);
     green_group_t *group = make_group(NULL);
     for (int round = 1; round <= 3; round++) {
         for (int i = 0; i < 100; i++)
             spawn_task(group, succeed, &done);
+        spawn_task(group, wait_at, &gate);
         cr_assert_eq(green_group_destroy(group), EBUSY);
+        green_sem_post(&gate);
         cr_assert_eq(wait_for_group(group), 0);
         cr_assert_eq(done, round * 100);
     }

@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "base/kernel_signal.h"
+#include "core/sched.h"
 
 TestSuite(preempt, .timeout = LIMIT);
 
@@ -111,11 +112,10 @@ Test(preempt, off_lets_a_hog_stop_others)
     cr_assert_eq(stats_now().preemptions, 0);
 }
 
-/* Spin until a tick was noted, then for two slices more, so that it will still be due when it is judged anew. */
+/* In a section: spin until a tick is noted, then for two slices more, so that it will still be due when it is judged anew. */
 static void spin_past_a_tick(void)
 {
-    uint64_t noted = stats_now().ticks_deferred;
-    while (stats_now().ticks_deferred == noted)
+    while (!__atomic_load_n(&self_thread->worker->tick_pending, __ATOMIC_RELAXED))
         ;
     spin_ns(3 * TICK_US * 1000);
 }

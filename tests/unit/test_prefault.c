@@ -165,7 +165,8 @@ ON_BOTH(prefault, files_are_read_and_not_written)
         must(memory != MAP_FAILED && green_prefault(memory, PAGES * PAGE) == 0);
         cr_assert_eq(dirty_kb(memory), 0);
         memory[0]++;
-        cr_assert_eq(dirty_kb(memory), PAGE / 1024);
+        if (flags[i] == MAP_PRIVATE) /* the kernel may have written a shared page back already */
+            cr_assert_eq(dirty_kb(memory), PAGE / 1024);
         memory[0]--;
         must(munmap(memory, PAGES * PAGE) == 0);
     }
