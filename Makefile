@@ -152,7 +152,7 @@ stress valgrind:
 	done; done
 
 valgrind-faults: $(BUILD)/samples/03_pagefault #: page faults that block, under Valgrind: no error
-	cd $(BUILD)/samples && timeout --foreground -k 10 240 $(MEMCHECK) ./03_pagefault
+	cd $(BUILD)/samples && timeout --foreground -k 10 600 $(MEMCHECK) ./03_pagefault
 
 # Unwinding must pass ThreadSanitizer's stack of calls, in C, too: -fexceptions.
 check-tsan: #: build in build-tsan by clang with ThreadSanitizer; find a planted race, and none in the unit tests and the stress programs
