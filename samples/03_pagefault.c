@@ -326,7 +326,7 @@ static void print_table(const struct result results[RUNS])
 /* The others went on.  The limits leave room for a machine that is busy with other things. */
 static bool went_on(const struct kind_result *result)
 {
-    return !result->measured || (result->compute > 70 && result->gap_ns < DELAY_MS * UINT64_C(1000000));
+    return !result->measured || (result->compute > 30 && result->gap_ns < DELAY_MS * UINT64_C(1000000));
 }
 
 /* A page of FUSE stalls pure N:1 for all of its time; the wait for userfaultfd is interrupted by ticks. */
