@@ -34,14 +34,6 @@ static void stop_counting(void)
         join_result(hogs[i]);
 }
 
-/* Without the monitor, so that processors stay with their kernel threads when these wait for memory. */
-static void start_unwatched(unsigned procs)
-{
-    struct green_config config = {.procs = procs, .slice_us = TICK_US, .preempt = GREEN_ON};
-    config.monitor = GREEN_MONITOR_OFF;
-    start_config(&config);
-}
-
 /* Whether somebody else ran while this thread kept its processor. */
 static int others_run_beside(void)
 {

@@ -239,7 +239,7 @@ static void sample_most(void)
 Test(tree, line_does_not_wait_for_trees)
 {
     enum { ROUNDS = 300, HOGS = 3 };
-    start(1);
+    start_unwatched(1);
     green_t root = spawn(grow_for_ever, NULL);
     start_hogs(HOGS);
     for (int round = 0; round < ROUNDS; round++) {
@@ -274,7 +274,7 @@ static void *chain(void *arg)
 Test(tree, line_does_not_wait_for_a_chain)
 {
     enum { ROUNDS = 100 };
-    start(1);
+    start_unwatched(1);
     green_t first = spawn(chain, NULL);
     for (int round = 0; round < ROUNDS; round++) {
         uint64_t slices = slices_of_a_round(sample_live);

@@ -65,6 +65,13 @@ void start(unsigned procs)
     start_config(&config);
 }
 
+void start_unwatched(unsigned procs)
+{
+    struct green_config config = {.procs = procs, .slice_us = TICK_US, .preempt = GREEN_ON};
+    config.monitor = GREEN_MONITOR_OFF;
+    start_config(&config);
+}
+
 void start_cooperative(void)
 {
     struct green_config config = {.procs = 1, .preempt = GREEN_OFF};

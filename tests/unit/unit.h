@@ -77,6 +77,9 @@ void unit_fail(const char *condition, const char *file, int line) __attribute__(
 void start(unsigned procs);
 void start_config(const struct green_config *config);
 
+/* Without the monitor: processors stay with their kernel threads, also when these wait for memory. */
+void start_unwatched(unsigned procs);
+
 /* One processor and no ticks: a thread runs until it parks or yields, so that an order can be asserted. */
 void start_cooperative(void);
 
