@@ -5,7 +5,8 @@
  * It watches busy processors where a thread waits (`ticking`), and those that have a deadline soon: a tick for the
  * deadline would interrupt the call that the worker is blocked in.  With nothing to watch it sleeps until the next
  * such deadline or until it is told of a waiter; else it looks every 20 us, and more and more rarely while nothing is
- * found.
+ * found, until it has had nothing to watch for a while: a processor that many sleepers wake for a moment each has
+ * somebody waiting thousands of times a second.
  *
  * A processor is taken only when there is a spare worker to give it to.  Without one it stays where it is until one
  * has been made.  When that fails, or takes suspiciously long, the tick's signal gets the blocked thread off its
@@ -352,9 +353,10 @@ static struct look look_round(void)
     return look;
 }
 
-/* Sleep until told or the time; whoever has something to watch sees that we sleep, or we see what there is. */
-static void sleep_until_told(uint64_t until)
+/* Sleep until told or the time, and how long.  Whoever has something to watch sees that we sleep, or we see what there is. */
+static uint64_t sleep_until_told(uint64_t until)
 {
+    const uint64_t begun = clock_now();
     uint32_t told = atomic_load(&monitor.told);
 
     atomic_store(&monitor.sleeps_until, until);
@@ -363,6 +365,7 @@ static void sleep_until_told(uint64_t until)
     if (!look.waits && look.next >= until)
         futex_wait(&monitor.told, told, until);
     atomic_store(&monitor.sleeps_until, 0);
+    return clock_now() - begun;
 }
 
 /*
@@ -381,10 +384,27 @@ static void wait_between(const struct look *look, uint64_t interval)
         arch_pause();
 }
 
+struct pace {
+    uint64_t interval; /* ns from a look to the next */
+    unsigned looks;    /* so far at this interval */
+};
+
+static void pace_anew(struct pace *pace)
+{
+    *pace = (struct pace){LOOK_MIN_NS, 0};
+}
+
+static void pace_slower(struct pace *pace)
+{
+    if (++pace->looks < LOOKS_BEFORE_SLOWER || pace->interval == LOOK_MAX_NS)
+        return;
+    pace->looks = 0;
+    pace->interval = 2 * pace->interval < LOOK_MAX_NS ? 2 * pace->interval : LOOK_MAX_NS;
+}
+
 static void *monitor_run(void *arg)
 {
-    uint64_t interval = LOOK_MIN_NS;
-    unsigned looks = 0;
+    struct pace pace = {LOOK_MIN_NS, 0};
 
     (void)arg;
     self_thread = &service.own;
@@ -396,23 +416,17 @@ static void *monitor_run(void *arg)
     for (;;) {
         struct look look = look_round();
         if (!look.waits) {
-            sleep_until_told(look.next);
-            looks = 0;
-            interval = LOOK_MIN_NS;
+            if (sleep_until_told(look.next) >= LOOK_MAX_NS)
+                pace_anew(&pace);
             continue;
         }
-        if (look.found) {
-            looks = 0;
-            interval = LOOK_MIN_NS;
-        } else if (++looks >= LOOKS_BEFORE_SLOWER && interval < LOOK_MAX_NS) {
-            looks = 0;
-            interval = 2 * interval < LOOK_MAX_NS ? 2 * interval : LOOK_MAX_NS;
-        }
-        wait_between(&look, interval);
-        if (atomic_exchange(&monitor.expects, 0)) {
-            looks = 0;
-            interval = LOOK_MIN_NS;
-        }
+        if (look.found)
+            pace_anew(&pace);
+        else
+            pace_slower(&pace);
+        wait_between(&look, pace.interval);
+        if (atomic_exchange(&monitor.expects, 0))
+            pace_anew(&pace);
     }
     return NULL;
 }
