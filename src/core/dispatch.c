@@ -102,6 +102,13 @@ static struct thread *take_global(struct proc *proc)
     return next;
 }
 
+static bool deadline_has_come(const struct proc *proc)
+{
+    const uint64_t first = atomic_load_explicit(&proc->first_deadline, memory_order_relaxed);
+
+    return first != NEVER && first <= clock_now();
+}
+
 /* As if a tick had come: judged when the next thread leaves the runtime. */
 static void judge_soon(struct proc *proc)
 {
@@ -135,6 +142,8 @@ static struct thread *choose_specially(struct proc *proc)
         timers_fire(proc);
     next = run_list_pop(&proc->woken);
     if (unlikely(proc->more_woken) && !proc->woken.head)
+        judge_soon(proc);
+    else if (global_first && settings.preempt && deadline_has_come(proc))
         judge_soon(proc);
     if (!next && global_first)
         next = take_global(proc);

@@ -9,11 +9,9 @@
  * Ticks come only while somebody waits, or for the first deadline.  Rejected: a tick for ever, as kernels once had it,
  * which costs a computing thread a signal each slice for nothing.
  *
- * A deadline has a tick of its own while there are few: DEADLINE_BURST in a row, and one for each DEADLINE_GAP_NS in the
- * long run.  When there are more, one tick serves all that have come by then.  Else a hundred thousand sleepers, of
- * whom one wakes every microsecond, would have the processor spend its time on ticks.  A processor that has nothing
- * to run looks at its deadlines by itself and at once; and when more have come than go ahead of everybody at a time, the
- * last of those has the next judged without a tick.
+ * Deadlines have ticks of their own while they are few: timer.c.  A processor that has nothing to run looks at its
+ * deadlines by itself and at once; one that switches has those that have come judged without a tick, now and then, and when
+ * more have come than go ahead of everybody at a time, with the last of those.
  */
 #include "core/activation.h"
 #include "core/hold.h"
@@ -28,7 +26,7 @@
 
 /* At the end of a slice the global queue is looked at first more often than at a yield, which comes sooner. */
 enum { QUIET_TICKS = 3, USE_HALVES_SHIFT = 26, GLOBAL_EVERY_SLICES = 4, MOMENT_NS = 10000 };
-enum { DEADLINE_GAP_NS = 200000, DEADLINE_LONG_GAP_NS = 1000000, DEADLINE_BURST = 16, WOKEN_MAX = RING / 2, TURN_NS = 20000 };
+enum { WOKEN_MAX = RING / 2, TURN_NS = 20000 };
 
 uint64_t slice_ns(const struct thread *thread)
 {
@@ -399,28 +397,13 @@ static unsigned woken_room(const struct proc *proc)
     return room;
 }
 
-/* A tick has come for deadlines.  The next may come at once while there is a rest of the burst, and all are served. */
-static void pay_deadlines(struct proc *proc, uint64_t now)
-{
-    const uint64_t least = now - DEADLINE_BURST * DEADLINE_GAP_NS;
-    uint64_t from = atomic_load_explicit(&proc->deadlines_from, memory_order_relaxed);
-
-    proc->more_woken = atomic_load_explicit(&proc->first_deadline, memory_order_relaxed) <= now;
-    from = (from > least ? from : least) + DEADLINE_GAP_NS;
-    if (proc->more_woken)
-        from = now + DEADLINE_LONG_GAP_NS;
-    else if (from > now)
-        from = now + DEADLINE_GAP_NS;
-    atomic_store_explicit(&proc->deadlines_from, from, memory_order_relaxed);
-}
-
 /* Those whose deadlines have come. */
 static void take_expired(struct proc *proc, uint64_t now, struct run_list *woken)
 {
     if (atomic_load_explicit(&proc->first_deadline, memory_order_relaxed) > now)
         return;
     timers_expire(proc, now, woken_room(proc), woken);
-    pay_deadlines(proc, now);
+    proc->more_woken = atomic_load_explicit(&proc->first_deadline, memory_order_relaxed) <= now;
 }
 
 /* It was displaced for a moment, and runs next. */

@@ -233,7 +233,8 @@ struct proc {
     struct lock timers_lock;
     struct deadlines timers;     /* guarded by timers_lock */
     _Atomic uint64_t first_deadline; /* of timers, or earlier; written under timers_lock */
-    _Atomic uint64_t deadlines_from; /* ns: no tick for a deadline sooner; written by the owner, see slice.c */
+    _Atomic uint64_t deadlines_from; /* ns: no tick for a deadline sooner; written by the owner, see timer.c */
+    uint64_t deadlines_served;   /* ns: when that was last; of the owner */
 
     /* Counters, written by the owner. */
     struct {

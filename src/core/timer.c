@@ -5,6 +5,12 @@
  * once.  It is taken off by whoever expires it, or by itself after another woke it: `timer_proc` says whose heap it
  * is on, and is written under that heap's lock.  The claim of an expired thread is made under the lock, too: a thread
  * that finds itself off the heap can trust that no late expiry will hit its next wait.
+ *
+ * A deadline has a tick of its own while there are few: DEADLINE_BURST in a row, and one for each DEADLINE_GAP_NS in the
+ * long run.  When there are more, one tick serves all that have come by then.  Else a hundred thousand sleepers, of
+ * whom one wakes every microsecond, would have the processor spend its time on ticks.  And when more have come than were
+ * served, or they are served more often than such ticks come, as the processor has nothing to run at times or switches,
+ * a tick is but for the case that it ends to do so, and comes the later.
  */
 #include <errno.h>
 
@@ -19,6 +25,8 @@ enum { WARM_BELOW = 3, WARM_ABOVE = 6, LINE = 64 };
 
 _Static_assert(offsetof(struct thread, wake) / LINE == (offsetof(struct thread, timer_proc) + sizeof(void *) - 1) / LINE,
                "what an expiry looks at is fetched as one line");
+
+enum { DEADLINE_GAP_NS = 200000, DEADLINE_LONG_GAP_NS = 1000000, DEADLINE_BURST = 16 };
 
 static struct thread *timer_thread(struct heap_node *node)
 {
@@ -87,6 +95,22 @@ static void warm(const struct run_list *woken)
     }
 }
 
+/* Deadlines have been served, as many as could be: the tick for the next may come at once while there is a rest of the burst. */
+static void pay(struct proc *proc, uint64_t now)
+{
+    const uint64_t least = now - DEADLINE_BURST * DEADLINE_GAP_NS;
+    const bool more = atomic_load_explicit(&proc->first_deadline, memory_order_relaxed) <= now;
+    uint64_t from = atomic_load_explicit(&proc->deadlines_from, memory_order_relaxed);
+
+    from = (from > least ? from : least) + DEADLINE_GAP_NS;
+    if (more || (from > now && now < proc->deadlines_served + DEADLINE_GAP_NS))
+        from = now + DEADLINE_LONG_GAP_NS;
+    else if (from > now)
+        from = now + DEADLINE_GAP_NS;
+    atomic_store_explicit(&proc->deadlines_from, from, memory_order_relaxed);
+    proc->deadlines_served = now;
+}
+
 void timers_expire(struct proc *proc, uint64_t now, unsigned most, struct run_list *woken)
 {
     struct heap_node *node;
@@ -104,6 +128,7 @@ void timers_expire(struct proc *proc, uint64_t now, unsigned most, struct run_li
     }
     publish_first(proc);
     lock_release(&proc->timers_lock, RANK_TIMERS);
+    pay(proc, now);
     warm(woken);
 }
 

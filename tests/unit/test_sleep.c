@@ -6,6 +6,8 @@
 
 #include <stdatomic.h>
 
+#include "base/kernel_signal.h"
+
 TestSuite(sleep, .timeout = LIMIT);
 
 ON_BOTH(sleep, is_not_too_short)
@@ -190,4 +192,36 @@ ON_BOTH(sleep, storm)
 {
     storm_of(32, 1000, short_sleep);
     cr_assert_gt(atomic_load(&sleeps), 32);
+}
+
+static atomic_bool slept;
+
+static void *sleep_once(void *arg)
+{
+    green_usleep(1000);
+    atomic_store(&slept, true);
+    return arg;
+}
+
+static void *yield_until_slept(void *arg)
+{
+    while (!atomic_load(&slept))
+        green_yield();
+    return arg;
+}
+
+/* No tick comes here, and the processor always has a thread to run. */
+Test(sleep, ends_where_others_yield_all_the_time)
+{
+    const struct green_config config = {.procs = 1, .preempt = GREEN_ON, .monitor = GREEN_MONITOR_OFF};
+    sigset_t tick, old;
+    start_config(&config);
+    sigemptyset(&tick);
+    sigaddset(&tick, SIGALRM);
+    green_t sleeper = spawn(sleep_once, NULL), yielder = spawn(yield_until_slept, NULL);
+    must(kernel_sigmask(SIG_BLOCK, &tick, &old) == 0);
+    yield_until_slept(NULL);
+    must(kernel_sigmask(SIG_SETMASK, &old, NULL) == 0);
+    join_result(sleeper);
+    join_result(yielder);
 }
