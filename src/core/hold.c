@@ -273,10 +273,10 @@ static void after_revoked(struct thread *left, void *arg)
     }
     lock_release(&sched_lock, RANK_SCHED);
     if (!idle) {
-        wake_for(NULL);
         if (!policy_on)
             proc_kick(lost); /* where it may run at once, if it has used less than who runs there now */
     } else if (policy_on) {
+        wake_for(NULL);
         policy_enqueue(left, GREEN_RETURNED);
         wake_for(worker->proc);
     } else {

@@ -94,16 +94,7 @@ bool monitor_runs(void)
     return atomic_load_explicit(&monitor.running, memory_order_relaxed) != 0;
 }
 
-bool monitor_take(struct proc *proc, struct worker *worker)
-{
-    if (!atomic_load(&monitor.running))
-        return false;
-    atomic_store(&proc->ticking, true);
-    monitor_watch(0);
-    return block_now(worker);
-}
-
-void monitor_bury(struct proc *proc)
+void monitor_attend(struct proc *proc)
 {
     if (!atomic_load(&monitor.running))
         return;

@@ -17,14 +17,8 @@ bool monitor_runs(void);
 /* A thread that was blocked runs again: it may soon block once more, so do not look more rarely yet. */
 void monitor_expect(void);
 
-/*
- * Somebody waits for that processor, whose worker may be blocked, or be so before a tick reaches it: watch it.  True
- * when it is already, and a signal would only interrupt its call.
- */
-bool monitor_take(struct proc *proc, struct worker *worker);
-
-/* That processor's worker cannot be signalled: look whether it is dead. */
-void monitor_bury(struct proc *proc);
+/* Somebody waits for that processor, or its worker cannot be signalled: watch it. */
+void monitor_attend(struct proc *proc);
 
 /* "perf", "stat", or "off". */
 const char *monitor_name(void);

@@ -102,29 +102,21 @@ static bool queue(const struct worker *worker, int signal, void *value)
     return syscall(SYS_rt_tgsigqueueinfo, info.si_pid, worker->tid, signal, &info) == 0;
 }
 
-static bool is_there(const struct worker *worker)
-{
-    return syscall(SYS_tgkill, getpid(), worker->tid, 0) == 0 || errno != ESRCH;
-}
-
 /*
  * By way of libc's signal, which queues: one of the program's number is dropped when one is pending, and since Linux 6.13
  * that one, too, when it is a timer's and the timer is set anew.  One at a time, as a worker may be in an uninterruptible
  * call for long.
  */
-bool tick_send(struct worker *worker)
+void tick_send(struct worker *worker)
 {
     const int saved_errno = errno;
-    bool sent = true;
 
-    if (atomic_exchange(&worker->sent, true)) {
-        sent = is_there(worker);
-    } else if (!kernel_thread_signal() || !queue(worker, kernel_thread_signal(), worker)) {
-        atomic_store(&worker->sent, false);
-        sent = queue(worker, settings.signal, &tick_mark) || errno != ESRCH; /* too many may be queued */
+    if (!atomic_exchange(&worker->sent, true) &&
+        (!kernel_thread_signal() || !queue(worker, kernel_thread_signal(), worker))) {
+        atomic_store(&worker->sent, false); /* too many may be queued */
+        queue(worker, settings.signal, &tick_mark);
     }
     errno = saved_errno;
-    return sent;
 }
 
 /* Nobody sets the timer before the tick comes, which is when this handler returns. */
@@ -430,12 +422,12 @@ static void clock_kick(struct worker *worker, uint32_t ns)
     errno = saved_errno;
 }
 
-bool tick_kick(struct worker *worker)
+void tick_kick(struct worker *worker)
 {
-    if (!on_clock(worker))
-        return tick_send(worker);
-    clock_kick(worker, CLOCK_MIN_NS);
-    return true;
+    if (on_clock(worker))
+        clock_kick(worker, CLOCK_MIN_NS);
+    else
+        tick_send(worker);
 }
 
 bool tick_again(struct worker *worker)

@@ -52,14 +52,14 @@ void tick_clear(struct worker *worker);
  */
 void tick_on_return(struct worker *worker);
 
-/* Signal it soon, from any kernel thread; without interrupting a call, where that can be had.  False as below. */
-bool tick_kick(struct worker *worker);
+/* Signal it soon, from any kernel thread; without interrupting a call, where that can be had. */
+void tick_kick(struct worker *worker);
 
 /* Its tick is overdue: kick it, where a tick can get lost.  False when that was done, and has not helped so far. */
 bool tick_again(struct worker *worker);
 
-/* Signal it now, from any kernel thread, which never gets lost; false when its own is no more. */
-bool tick_send(struct worker *worker);
+/* Signal it now, from any kernel thread, which never gets lost. */
+void tick_send(struct worker *worker);
 /* The signal that asks for it has come, and its handler calls this. */
 void tick_received(struct worker *worker);
 /* It shall not for a while, in the worker itself: the next program, if there is to be one, does not know it. */

@@ -12,6 +12,7 @@
  */
 #include "base/futex.h"
 #include "core/activation.h"
+#include "core/block.h"
 #include "core/hold.h"
 #include "core/invariant.h"
 #include "core/monitor.h"
@@ -52,6 +53,17 @@ static void wake_idle(void)
         futex_wake(&worker->wake, 1);
 }
 
+/*
+ * Its worker may be blocked, and a signal would only interrupt its call; or be so before the tick reaches it, or dead.  So
+ * the monitor is told, and at last: on the same CPU it would run before the tick is on its way.
+ */
+static void kick_busy(struct proc *proc, struct worker *worker)
+{
+    if (!monitor_runs() || !block_now(worker))
+        tick_kick(worker);
+    monitor_attend(proc);
+}
+
 void proc_kick(struct proc *proc)
 {
     struct worker *worker;
@@ -67,8 +79,8 @@ void proc_kick(struct proc *proc)
     lock_release(&sched_lock, RANK_SCHED);
     if (asleep)
         futex_wake(&worker->wake, 1);
-    else if (worker && settings.preempt && !monitor_take(proc, worker) && !tick_kick(worker))
-        monitor_bury(proc);
+    else if (worker && settings.preempt)
+        kick_busy(proc, worker);
 }
 
 /* Nobody is idle and a thread waits in the global queue: the first processor that does not watch its slice shall. */
