@@ -200,6 +200,7 @@ static void pass_on(struct worker *worker, struct worker *spare, uint64_t since)
         policy_runs(proc, NULL);
     activation_event(GREEN_ACTIVATION_BLOCKED, blocked, (int)proc->index);
     worker->proc = NULL;
+    proc->taken = true;
     tick_disarm(worker);
     worker_give(spare, proc);
 }
@@ -275,8 +276,8 @@ static void after_revoked(struct thread *left, void *arg)
     if (!idle) {
         if (!policy_on)
             proc_kick(lost); /* where it may run at once, if it has used less than who runs there now */
-    } else if (policy_on) {
         wake_for(NULL);
+    } else if (policy_on) {
         policy_enqueue(left, GREEN_RETURNED);
         wake_for(worker->proc);
     } else {

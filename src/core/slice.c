@@ -115,13 +115,11 @@ void slice_watch(struct proc *proc, const struct thread *runs)
 }
 
 /*
- * Nobody has waited for some ticks: stop them.  A kernel thread that pushes to the global queue looks at `ticking`
- * after its push, we at the queue after our store; one of the two sees the other.
+ * Nobody waits: no more ticks.  A kernel thread that pushes to the global queue looks at `ticking` after its push, we at
+ * the queue after our store; one of the two sees the other.
  */
 static void stop_ticking(struct proc *proc)
 {
-    if (++proc->quiet_ticks < QUIET_TICKS)
-        return;
     atomic_store(&proc->ticking, false);
     atomic_thread_fence(memory_order_seq_cst);
     if (global_count() > 0)
@@ -134,7 +132,7 @@ static void set_next_tick(struct proc *proc, const struct thread *runs, bool wai
     if (waits) {
         proc->quiet_ticks = 0;
         start_ticking(proc);
-    } else if (atomic_load_explicit(&proc->ticking, memory_order_relaxed)) {
+    } else if (atomic_load_explicit(&proc->ticking, memory_order_relaxed) && ++proc->quiet_ticks >= QUIET_TICKS) {
         stop_ticking(proc);
     }
     if (atomic_load_explicit(&proc->ticking, memory_order_relaxed)) {
@@ -162,6 +160,9 @@ void ticks_prepare(struct proc *proc, const struct thread *next)
         return;
     if (somebody_waits(proc))
         start_ticking(proc);
+    else if (proc->taken) /* the last who waited is the one that runs now: nothing to watch while the other is blocked */
+        stop_ticking(proc);
+    proc->taken = false;
     if (atomic_load_explicit(&proc->ticking, memory_order_relaxed))
         monitor_watch(0); /* which does not see a processor that is idle, ticking or not */
     if (atomic_load_explicit(&proc->ticking, memory_order_relaxed))

@@ -216,6 +216,7 @@ struct proc {
     uint64_t slice_end;          /* ns */
     uint64_t accounted;          /* ns: up to here its time has been charged */
     unsigned quiet_ticks;        /* in a row with nobody waiting */
+    bool taken;                  /* from a worker that is blocked; until another has prepared its ticks */
     unsigned slices_ended;
     uint32_t random;
     struct thread *bucket;       /* released threads of the default class */
