@@ -32,16 +32,22 @@ static inline __attribute__((always_inline)) void switch_now(struct thread *self
         switch_arrived(self);
 }
 
-/* Leave the processor to `next`; `after`, if any, is called with self once self is off its stack. */
-static inline __attribute__((always_inline)) void switch_to(struct thread *self, struct thread *next,
-                                                            after_fn *after, void *arg)
+/* For the arriving side: once self is off its stack, `after`, if any, is called with it. */
+static inline __attribute__((always_inline)) void leave_behind(struct thread *self, after_fn *after, void *arg)
 {
     struct worker *worker = self->worker;
 
     worker->left = self;
     worker->after = after;
     worker->after_arg = arg;
-    switch_now(self, worker, next);
+}
+
+/* Leave the processor to `next`. */
+static inline __attribute__((always_inline)) void switch_to(struct thread *self, struct thread *next,
+                                                            after_fn *after, void *arg)
+{
+    leave_behind(self, after, arg);
+    switch_now(self, self->worker, next);
 }
 
 #endif
