@@ -147,7 +147,8 @@ static struct thread *choose_specially(struct proc *proc)
         judge_soon(proc);
     if (!next && global_first)
         next = take_global(proc);
-    settle_attention(proc);
+    if (atomic_load_explicit(&proc->attention, memory_order_relaxed))
+        settle_attention(proc);
     return next;
 }
 
