@@ -44,6 +44,6 @@ int main(int argc, char **argv)
     }
     tls_base = bare_tls_base();
     there = bare_first(stack + sizeof stack, answer);
-    bench_report("yield", bench_ns_per_op(batch, 100000), "ns");
+    bench_report_switch("yield", batch, 100000);
     return 0;
 }

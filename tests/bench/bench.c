@@ -18,18 +18,39 @@ uint64_t bench_now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-double bench_ns_per_op(bench_batch *batch, unsigned ops)
+/* And in *least, what an operation took in the shortest batch. */
+static double ns_per_op(bench_batch *batch, unsigned ops, double *least)
 {
-    uint64_t start, elapsed, done = 0;
+    uint64_t start, before, elapsed = 0, shortest = UINT64_MAX, done = 0;
 
     batch(ops);
     start = bench_now_ns();
     do {
+        before = elapsed;
         batch(ops);
         done += ops;
         elapsed = bench_now_ns() - start;
+        if (elapsed - before < shortest)
+            shortest = elapsed - before;
     } while (elapsed < MEASURE_NS);
+    *least = (double)shortest / ops;
     return (double)elapsed / (double)done;
+}
+
+double bench_ns_per_op(bench_batch *batch, unsigned ops)
+{
+    double least;
+
+    return ns_per_op(batch, ops, &least);
+}
+
+void bench_report_switch(const char *name, bench_batch *batch, unsigned ops)
+{
+    double least, mean = ns_per_op(batch, ops, &least);
+
+    bench_report(name, mean, "ns");
+    printf("%s_least %.6g ns\n", name, least);
+    fflush(stdout);
 }
 
 void bench_report(const char *name, double value, const char *unit)

@@ -31,6 +31,12 @@ typedef void bench_batch(unsigned ops);
  */
 double bench_ns_per_op(bench_batch *batch, unsigned ops);
 
+/*
+ * Report that, and NAME_least, what an operation took in the shortest batch: a machine's other work, on the other half of
+ * the same core for instance, adds to a cost, and to that of many instructions more than to that of a slow one.
+ */
+void bench_report_switch(const char *name, bench_batch *batch, unsigned ops);
+
 /* Print one result. */
 void bench_report(const char *name, double value, const char *unit);
 

@@ -34,5 +34,5 @@ static void batch(unsigned ops)
 
 void bench_yield(void)
 {
-    bench_report("yield", bench_ns_per_op(batch, 100000), "ns");
+    bench_report_switch("yield", batch, 100000);
 }

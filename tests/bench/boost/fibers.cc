@@ -144,7 +144,7 @@ const struct {
     const char *name;
     void (*run)();
 } rows[] = {
-    {"yield", [] { bench_report("yield", bench_ns_per_op(yield_batch, 100000), "ns"); }},
+    {"yield", [] { bench_report_switch("yield", yield_batch, 100000); }},
     {"create", [] { bench_report("create", bench_ns_per_op(create_batch, 1000), "ns"); }},
     {"mutex", [] { bench_report("mutex", bench_ns_per_op(mutex_batch, 100000), "ns"); }},
     {"pingpong", [] { bench_report("pingpong", bench_ns_per_op(pingpong_batch, 20000), "ns"); }},
