@@ -262,7 +262,7 @@ struct proc {
 struct worker {
     struct thread own;           /* its own context */
     sigset_t mask_before;        /* of a kernel thread whose `held` was full */
-    struct thread *left SECOND_HALF;         /* whom the arriving side serves */
+    struct thread *left SECOND_HALF; /* whom the arriving side serves */
     after_fn *after;
     void *after_arg;
     struct proc *proc;           /* that it holds, or NULL */
