@@ -305,8 +305,12 @@ static struct thread *elect_next_slice(struct proc *proc, uint64_t now)
     if (proc->slice_passed_on)
         runq_push_next(proc, NULL);
     proc->slice_passed_on = false;
-    if (!proc->woken.head && proc->slices_ended++ % GLOBAL_EVERY_SLICES == 0)
+    if (proc->slices_ended++ % GLOBAL_EVERY_SLICES == 0)
         next = global_take(proc);
+    if (next && proc->woken.head) { /* its turn comes after theirs */
+        woken_append(proc, next, false);
+        next = NULL;
+    }
     if (next)
         count_up(&proc->count.elected);
     else if ((next = choose_ready(proc)))

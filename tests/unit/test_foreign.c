@@ -4,6 +4,7 @@
 #include "kinds.h"
 
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 TestSuite(foreign, .timeout = LIMIT);
@@ -166,4 +167,55 @@ Test(foreign, wakes_threads_among_2_hogs)
 Test(foreign, wakes_threads_among_3_hogs)
 {
     wake_on_busy_processors(3);
+}
+
+enum { POSTS = 31 };
+static _Atomic uint64_t preemptions_at_post;
+static atomic_bool posts_end;
+
+static void *post_when_asked(void *arg)
+{
+    for (int i = 0; i < POSTS; i++) {
+        must(green_sem_wait(&go[0]) == 0);
+        atomic_store(&preemptions_at_post, stats_now().preemptions);
+        must(green_sem_post(&sem) == 0);
+    }
+    return arg;
+}
+
+static void *beat(void *arg)
+{
+    while (!atomic_load(&posts_end))
+        green_usleep(TICK_US);
+    return arg;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* A sleeper whose deadline comes with the end of each slice does not keep back who was woken from outside. */
+Test(foreign, wakes_a_thread_beside_a_heartbeat)
+{
+    uint64_t waited[POSTS];
+    struct foreigner foreigner;
+    start_unwatched(1);
+    green_sem_init(&sem, 0, 0);
+    green_sem_init(&go[0], 0, 0);
+    start_hogs(3);
+    green_t heart = spawn(beat, NULL);
+    start_foreigner(&foreigner, post_when_asked, NULL);
+    for (int i = 0; i < POSTS; i++) {
+        must(green_sem_post(&go[0]) == 0);
+        must(green_sem_wait(&sem) == 0);
+        waited[i] = stats_now().preemptions - atomic_load(&preemptions_at_post);
+    }
+    atomic_store(&posts_end, true);
+    join_result(heart);
+    end_foreigner(&foreigner);
+    stop_hogs();
+    qsort(waited, POSTS, sizeof waited[0], by_size);
+    cr_assert_lt(waited[POSTS / 2], 16);
 }
