@@ -26,6 +26,12 @@ static inline struct waitq *waitq_of(struct __green_queue *queue)
     return (struct waitq *)(void *)queue;
 }
 
+/* Without its lock: a hint. */
+static inline bool waitq_seems_empty(const struct waitq *queue)
+{
+    return !__atomic_load_n(&queue->head, __ATOMIC_RELAXED);
+}
+
 /* Take a thread off, if it is still on. */
 void waitq_remove(struct waitq *queue, struct thread *thread);
 
