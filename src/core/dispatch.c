@@ -238,7 +238,7 @@ static struct thread *choose_by_policy(struct thread *self, struct proc *proc)
         timers_fire(proc);
     struct thread *next = policy_yield(self);
     if (next)
-        leave_behind(self, policy_after, NULL);
+        leave_behind(self->worker, self, policy_after, NULL);
     return next;
 }
 
@@ -257,7 +257,7 @@ static __attribute__((noinline)) struct thread *yield_specially(struct thread *s
     if (!next && atomic_load_explicit(&proc->retired, memory_order_relaxed))
         next = &self->worker->own;
     if (next)
-        leave_behind(self, after_requeue, NULL);
+        leave_behind(self->worker, self, after_requeue, NULL);
     return next;
 }
 

@@ -33,10 +33,9 @@ static inline __attribute__((always_inline)) void switch_now(struct thread *self
 }
 
 /* For the arriving side: once self is off its stack, `after`, if any, is called with it. */
-static inline __attribute__((always_inline)) void leave_behind(struct thread *self, after_fn *after, void *arg)
+static inline __attribute__((always_inline)) void leave_behind(struct worker *worker, struct thread *self,
+                                                               after_fn *after, void *arg)
 {
-    struct worker *worker = self->worker;
-
     worker->left = self;
     worker->after = after;
     worker->after_arg = arg;
@@ -46,8 +45,10 @@ static inline __attribute__((always_inline)) void leave_behind(struct thread *se
 static inline __attribute__((always_inline)) void switch_to(struct thread *self, struct thread *next,
                                                             after_fn *after, void *arg)
 {
-    leave_behind(self, after, arg);
-    switch_now(self, self->worker, next);
+    struct worker *worker = self->worker;
+
+    leave_behind(worker, self, after, arg);
+    switch_now(self, worker, next);
 }
 
 #endif

@@ -70,7 +70,7 @@ enum borrowed { STACK_OWN, STACK_PROGRAM, STACK_ALONE };
 enum { NAME_BYTES = 16, RING = 256, PROCS_MAX = 1024, HELD_SIGNALS = 16 };
 
 /*
- * What a switch touches is at the beginning of a thread, and from here on in a worker and a processor.  Of a load and an
+ * What a switch touches is at the beginning of a thread; in a worker and a processor it begins here.  Of a load and an
  * earlier store at the same place of two pages the CPU believes at first that they are about the same memory, and the load
  * waits.  Threads begin at multiples of 256 bytes and both others with a page, so their halves of 256 bytes never meet:
  * 9.6 ns for every yield, not 9.7 to 10.6 depending on where in the table the threads are.
@@ -226,7 +226,8 @@ struct proc {
     unsigned unborn_count;
 
     /* Owner only. */
-    struct run_list woken CACHE_ALIGNED; /* ahead of everybody: their deadlines came; then whom they displaced */
+    /* Ahead of everybody: their deadlines came, or they waited behind such in the global queue; then whom they displaced. */
+    struct run_list woken CACHE_ALIGNED;
     bool more_woken;             /* there were more than it takes */
     uint64_t slice_end;          /* ns */
     uint64_t accounted;          /* ns: up to here its time has been charged */
