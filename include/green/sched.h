@@ -161,7 +161,8 @@ struct green_stats {
     uint64_t signals_discarded; /* ignored, or pending for a thread that has ended */
     uint64_t signals_pending;  /* now, but for those that the kernel keeps */
     uint64_t signals_returned; /* given back to the kernel, which keeps them for a signalfd as nobody is open */
-    uint64_t reserved[7];
+    uint64_t calls_interrupted; /* ticks sent into blocking calls as there was no spare worker; each may be an EINTR */
+    uint64_t reserved[6];
 };
 
 /*

@@ -9,6 +9,7 @@
 #include "core/pool.h"
 #include "core/sched.h"
 #include "core/signals.h"
+#include "core/stuck.h"
 #include "core/tick.h"
 #include "mem/tls.h"
 
@@ -58,6 +59,7 @@ void green_stats(struct green_stats *stats)
     stats->returns_queued = atomic_load(&hold_counts.queued);
     stats->retakes_cancelled = atomic_load(&hold_counts.cancelled);
     stats->retakes = monitor_retakes();
+    stats->calls_interrupted = stuck_told();
 }
 
 const char *green_tls_provider(void)

@@ -21,11 +21,18 @@
 #define OFF_NS UINT64_C(2000000)
 
 static _Atomic unsigned off;
+static _Atomic uint64_t told;
 
 void stuck_tell(struct worker *worker)
 {
+    atomic_fetch_add(&told, 1);
     atomic_store(&worker->stuck, atomic_load_explicit(&worker->current, memory_order_relaxed));
     tick_send(worker);
+}
+
+uint64_t stuck_told(void)
+{
+    return atomic_load(&told);
 }
 
 bool stuck_taken(struct thread *self)
@@ -49,4 +56,5 @@ void stuck_give_way(struct thread *self)
 void stuck_fork_reset(void)
 {
     atomic_store(&off, 0);
+    atomic_store(&told, 0);
 }

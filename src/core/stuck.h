@@ -7,6 +7,9 @@
 /* The worker's thread is blocked and cannot lose its processor: by the monitor. */
 void stuck_tell(struct worker *worker);
 
+/* How often that was so, in this process; counted before the call can end. */
+uint64_t stuck_told(void);
+
 /* With the tick that is being judged, and the thread in that tick's handler: once. */
 bool stuck_taken(struct thread *self);
 

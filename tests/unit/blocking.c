@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 bool interruptible;
-atomic_long interruptions;
+atomic_ulong interruptions;
 atomic_ulong crowd_counted;
 
 static atomic_bool crowd_over;
