@@ -5,8 +5,6 @@
 
 #include <green/signal.h>
 
-#include "core/table.h"
-
 static const struct timespec far = {.tv_sec = 4000000000};
 static const struct timespec long_time = {.tv_sec = 1000000};
 
@@ -15,12 +13,6 @@ green_sem_t never, gate;
 green_mutex_t mutex;
 green_cond_t cond = GREEN_COND_INITIALIZER;
 green_t target;
-
-int is_parked(green_t id)
-{
-    const struct thread *thread = table_find(id);
-    return thread && atomic_load(&thread->state) == THREAD_PARKED;
-}
 
 static void *wait_for_gate(void *arg)
 {

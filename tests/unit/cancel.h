@@ -4,6 +4,7 @@
 #ifndef UNIT_CANCEL_H
 #define UNIT_CANCEL_H
 
+#include "doing.h"
 #include "unit.h"
 
 #include <stdatomic.h>
@@ -39,9 +40,6 @@ extern green_t target;            /* whom a point joins; start_target() makes it
 
 void start_target(void);
 void end_target(void);
-
-/* It waits, and a cancellation would end that. */
-int is_parked(green_t id);
 
 /* Handlers: unlock `mutex`; add one to an atomic_int. */
 void unlock_mutex(void *arg);

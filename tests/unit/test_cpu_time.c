@@ -1,16 +1,13 @@
 /*
  * The CPU time of each thread: what it has used, and nothing else.
  */
+#include "doing.h"
 #include "unit.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include "core/table.h"
 
 TestSuite(cpu_time, .timeout = LIMIT);
 
@@ -158,30 +155,6 @@ static void *block_in_the_kernel(void *arg)
     return arg;
 }
 
-static bool is_parked(green_t id)
-{
-    const struct thread *thread = table_find(id);
-    return thread && atomic_load(&thread->state) == THREAD_PARKED;
-}
-
-/* The kernel says in which call a kernel thread is, and its first parameter; where it does not, the clock must tell. */
-static bool is_reading(green_t id)
-{
-    char path[64];
-    unsigned long call, from;
-    const struct thread *thread = table_find(id);
-    const struct worker *worker = __atomic_load_n(&thread->worker, __ATOMIC_ACQUIRE);
-    if (!worker) /* it has never run */
-        return false;
-    snprintf(path, sizeof path, "/proc/self/task/%d/syscall", worker->tid);
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return true;
-    const bool known = fscanf(file, "%lu %lx", &call, &from) == 2;
-    fclose(file);
-    return known && call == SYS_read && from == (unsigned long)pipe_ends[0];
-}
-
 /*
  * Neither a parked thread's clock nor that of one that is blocked in the kernel goes on.  On another processor it may
  * still be on its way there.
@@ -214,7 +187,7 @@ ON_BOTH(cpu_time, stands_still_while_the_thread_waits)
         return;
     must(pipe(pipe_ends) == 0);
     thread = spawn(block_in_the_kernel, NULL);
-    wait_for(is_reading(thread));
+    wait_for(is_reading(thread, pipe_ends[0]));
     stands_still(thread);
     must(write(pipe_ends[1], "x", 1) == 1);
     join_result(thread);

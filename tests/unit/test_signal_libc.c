@@ -1,13 +1,13 @@
 /*
  * libc's names for a thread's signals, on green threads, and handlers that were set by them.
  */
+#include "doing.h"
 #include "signals.h"
 
 #include <pthread.h>
 #include <unistd.h>
 
 #include "base/kernel_signal.h"
-#include "core/table.h"
 
 TestSuite(signal_libc, .timeout = LIMIT);
 
@@ -94,12 +94,6 @@ ON_BOTH(signal_libc, suspend_waits_for_a_handler)
     must(kill(getpid(), SIGUSR1) == 0);
     join_result(thread);
     cr_assert_eq(atomic_load(&handled), 1);
-}
-
-static bool is_parked(green_t id)
-{
-    const struct thread *thread = table_find(id);
-    return thread && atomic_load(&thread->state) == THREAD_PARKED;
 }
 
 /* Whoever set it: a parked thread is woken for its handler. */
