@@ -6,7 +6,8 @@
  *   rr        work-stealing round robin, a queue for each processor; the default, and by far the fastest
  *   priority  a ready thread never waits while one of lower priority runs: not on this processor, and not on another,
  *             which is signalled then.  Equals take turns by slices, but for those of SCHED_FIFO, who go on.
- *             green_mutex lends the priority of those who wait to the one who holds it
+ *             green_mutex lends the priority of those who wait to the one who holds it; and mutexes, condition variables,
+ *             semaphores and read-write locks go to the most urgent who waits, and of equals to the first
  *   fair      processor time in proportion to weights, by virtual deadlines
  *
  * How to use it.  Name one in GREEN_POLICY, or in green_config.policy by green_policy_by_name(), and give threads their
@@ -16,9 +17,10 @@
  * Limits.  Every policy but rr keeps all ready threads behind one lock and reads the clock at each switch: a switch
  * costs several times as much, and many processors wait for each other.  Nothing is stolen, and fork-join trees are
  * not gone through depth first: a tree is as many threads at once as it is broad.  A critical section's holder, and
- * code inside the library, is never displaced: it is when it leaves.  Priorities are lent through green_mutex alone,
- * and its waiters alone are served by them; locks inside libc and pthread mutexes know nothing of them.  Bound threads
- * are the kernel's: they have none of these priorities, and lend none.
+ * code inside the library, is never displaced: it is when it leaves.  Priorities are lent through green_mutex alone.
+ * Channels, and what is shared between processes, serve who came first; locks inside libc and pthread mutexes know
+ * nothing of priorities.  One that changes while its thread waits for something but a mutex counts from the next wait
+ * on.  Bound threads are the kernel's: they have none of these priorities, and lend none.
  */
 #ifndef GREEN_POLICY_H
 #define GREEN_POLICY_H
@@ -82,7 +84,7 @@ struct green_policy {
     unsigned (*slice_us)(const struct green_task *task);
     /* It has had so much CPU time since the last time; called before it is enqueued.  NULL saves a system call a switch. */
     void (*ran)(struct green_task *task, uint64_t ns);
-    /* Who holds a green_mutex has at least the priority of those who wait for it, and these are served by priority. */
+    /* Who holds a green_mutex has at least the priority of those who wait for it; who waits is served by priority. */
     bool inherit;
     uint64_t reserved[4];
 };

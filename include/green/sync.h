@@ -279,7 +279,7 @@ GREEN_API int green_cond_clockwait(green_cond_t *cond, green_mutex_t *mutex, clo
                                    const struct timespec *abstime);
 
 /*
- * Wake the first waiter, or all.  Neither blocks.  Signal handler: no.  Source: pthread_cond_signal, _broadcast.
+ * Wake the first waiter, or all.  Under the policy `priority` the first is the most urgent one.  Neither blocks.  Signal handler: no.  Source: pthread_cond_signal, _broadcast.
  *   EINVAL  a null pointer
  */
 GREEN_API int green_cond_signal(green_cond_t *cond);
@@ -304,7 +304,8 @@ GREEN_API int green_sem_destroy(green_sem_t *sem);
 /*
  * Take one, or wait until one is given.  abstime is an absolute time: of CLOCK_REALTIME for timedwait, of the given
  * clock (that or CLOCK_MONOTONIC) for clockwait.  All return 0, or -1 and set errno.  wait, timedwait and clockwait
- * block, first come first served unless it is shared.  Signal handler: green_sem_trywait().
+ * block, first come first served unless it is shared; under the policy `priority` the most urgent is first.  Signal
+ * handler: green_sem_trywait().
  * Source: sem_wait, sem_trywait, sem_timedwait, sem_clockwait.
  *   EAGAIN     trywait: there is none
  *   EINTR      a handler without SA_RESTART has run
@@ -339,6 +340,9 @@ GREEN_API int green_sem_getvalue(green_sem_t *sem, int *value);
  * the line, so neither readers nor writers can starve.  One exception: a thread that holds any read-write lock to
  * read passes those who wait, or reading twice with a writer in between would be a deadlock.  So read locks nest,
  * each with an unlock of its own.  An attribute (green_rwlockattr_setkind_np) makes it another rule.
+ *
+ * Under the policy `priority` (<green/policy.h>) the most urgent is at the head of the line, of equals a writer before
+ * readers; and a reader passes when all in it are less urgent.
  */
 #define GREEN_RWLOCK_INITIALIZER {0, 0, 0, {0, 0, 0}, {0}, 0}
 /* The same, of the kind GREEN_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP. */

@@ -13,6 +13,9 @@
  * A thread that has a read lock already passes the queue, or two reads of its own with a writer in between would wait
  * for each other.  Which lock it has is not looked at, only that it has one (read_locks): a list of them would have
  * to be searched at every lock.  Attributes make a lock whose readers all pass, or none (may_pass).
+ *
+ * Where the policy lends priorities, the most urgent stands first, and a reader passes writers that are less urgent: else
+ * it would wait for them.
  */
 #include <errno.h>
 #include <string.h>
@@ -66,11 +69,13 @@ int green_rwlock_init(green_rwlock_t *lock, const green_rwlockattr_t *attr)
     return 0;
 }
 
-static bool may_pass(const struct thread *self, const green_rwlock_t *lock)
+/* A reader, with the queue's lock held. */
+static bool may_pass(const struct thread *self, green_rwlock_t *lock)
 {
     const enum passing passing = (enum passing)lock->__passing;
 
-    return passing == PASSING_HOLDERS ? self->read_locks > 0 : passing == PASSING_ALL;
+    return passing == PASSING_ALL || (passing == PASSING_HOLDERS && self->read_locks > 0) ||
+           waitq_outranks(waitq_of(&lock->__queue), self);
 }
 
 int green_rwlock_destroy(green_rwlock_t *lock)
@@ -215,11 +220,11 @@ static int lock_waiting(struct thread *self, green_rwlock_t *lock, bool writes, 
         return error;
     self->handoff = false;
     while ((error = wait_once(self, lock, writes, deadline)) == EINTR) {
-        self->handoff = false; /* the handlers have waits of their own */
+        self->handoff = self->wait_writes = false; /* the handlers have waits of their own */
         signal_interlude(self);
         self->handoff = true; /* it stood in line before: it comes back at the head */
     }
-    self->handoff = false;
+    self->handoff = self->wait_writes = false;
     return error;
 }
 
@@ -272,7 +277,7 @@ static int lock_clock(green_rwlock_t *lock, bool writes, clockid_t clock, const 
     return error ? error : lock_until(lock, writes, deadline);
 }
 
-/* A reader with waiters before it, which may pass them. */
+/* A reader with waiters before it, which it may pass. */
 static int try_passing(green_rwlock_t *lock)
 {
     struct waitq *queue = waitq_of(&lock->__queue);
@@ -280,7 +285,7 @@ static int try_passing(green_rwlock_t *lock)
     int error = EBUSY;
 
     lock_acquire(&queue->lock, RANK_QUEUE);
-    const unsigned state = state_of(lock), next = state & WAITERS ? taken(state, false) : 0;
+    const unsigned state = state_of(lock), next = state & WAITERS && may_pass(self, lock) ? taken(state, false) : 0;
     if (next && state_change(lock, state, next))
         error = 0;
     lock_release(&queue->lock, RANK_QUEUE);
@@ -296,7 +301,7 @@ int green_rwlock_tryrdlock(green_rwlock_t *lock)
 
     if (error == EBUSY && shared_is(&lock->__queue))
         return shared_rwlock_trylock(lock, false);
-    if (error == EBUSY && may_pass(self_thread, lock))
+    if (error == EBUSY && state_of(lock) & WAITERS)
         return try_passing(lock);
     return error == EDEADLK ? EBUSY : error;
 }

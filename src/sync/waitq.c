@@ -5,16 +5,33 @@
 
 #include "core/signals.h"
 
-void waitq_prepend(struct waitq *queue, struct thread *thread)
+/* Of writers and readers of one priority the writers are first, as POSIX has it; without priorities all are equal. */
+static int urgency(const struct thread *thread)
 {
-    thread->wait_prev = NULL;
-    thread->wait_next = queue->head;
+    return policy_inherits() ? 2 * __atomic_load_n(&thread->effective, __ATOMIC_RELAXED) + thread->wait_writes : 0;
+}
+
+void waitq_insert(struct waitq *queue, struct thread *thread)
+{
+    const int above = urgency(thread) + (thread->handoff ? 1 : 0);
+    struct thread *before = queue->tail;
+
+    while (before && urgency(before) < above)
+        before = before->wait_prev;
+    struct thread **link = before ? &before->wait_next : &queue->head;
+    thread->wait_prev = before;
+    thread->wait_next = *link;
     thread->wait_queued = true;
-    if (queue->head)
-        queue->head->wait_prev = thread;
+    if (thread->wait_next)
+        thread->wait_next->wait_prev = thread;
     else
         queue->tail = thread;
-    queue->head = thread;
+    *link = thread;
+}
+
+bool waitq_outranks(const struct waitq *queue, const struct thread *thread)
+{
+    return policy_inherits() && (!queue->head || urgency(thread) / 2 > urgency(queue->head) / 2);
 }
 
 void waitq_remove(struct waitq *queue, struct thread *thread)

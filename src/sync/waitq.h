@@ -1,5 +1,8 @@
 /*
- * Wait queues: the threads parked on an object, first come first woken.
+ * Wait queues: the threads parked on an object, first come first woken; or the most urgent first, and of equals the
+ * first, where the policy lends priorities.  Whoever joins goes to its place, and what is claimed is the head.
+ * Rejected: to look for the most urgent at each claim, which takes as long as the queue; so a priority that changes
+ * while its thread waits counts from the next wait on, as with the kernel's futexes.
  *
  * The queue's lock guards its links and the object's slow path.  A waiter leaves the queue before it is claimed:
  * after the claim it may be running, and waiting on something else.  One whose deadline came first leaves it by
@@ -10,6 +13,7 @@
 
 #include "core/fork.h"
 #include "core/park.h"
+#include "core/policy.h"
 #include "core/sched.h"
 
 /* The public struct __green_queue seen from inside. */
@@ -73,17 +77,21 @@ static inline void waitq_append(struct waitq *queue, struct thread *thread)
     queue->tail = thread;
 }
 
-void waitq_prepend(struct waitq *queue, struct thread *thread);
+/* Behind those that are more urgent and, unless `handoff` says that it has waited, behind its equals. */
+void waitq_insert(struct waitq *queue, struct thread *thread);
 
-/* Put the calling thread on the queue, whose lock is held: last, or first when `handoff` says that it has waited. */
+/* Put the calling thread on the queue, whose lock is held. */
 static inline void waitq_join(struct waitq *queue, struct thread *self, uint64_t deadline)
 {
     park_prepare(self, deadline);
-    if (unlikely(self->handoff))
-        waitq_prepend(queue, self);
+    if (unlikely(self->handoff || policy_inherits()))
+        waitq_insert(queue, self);
     else
         waitq_append(queue, self);
 }
+
+/* With the lock held: ahead of all that wait, and nobody there is its equal. */
+bool waitq_outranks(const struct waitq *queue, const struct thread *thread);
 
 /*
  * Park the calling thread, which is on the queue.  The lock is held, and is not afterwards.  0, or ETIMEDOUT or
