@@ -153,8 +153,9 @@ GREEN_API int green_attr_getscope(const green_attr_t *attr, int *scope);
  * A multiplexed thread is scheduled by the library, which has priorities with GREEN_POLICY=priority and the like
  * (<green/policy.h>): the same calls then name one of SCHED_RR or SCHED_FIFO, 0 to 99, or SCHED_OTHER's 0, which is the
  * same as 0 of SCHED_RR; what is not explicit is the creator's.
- *   EINVAL  no such value; a null pointer; a CPU above 1023 (setaffinity), or beyond `bytes` (getaffinity).  Whether the
- *           policy has the priority, and the machine the CPUs, green_create() finds out
+ *   EINVAL  no such value; a priority that no policy has; a null pointer; a CPU above 1023 (setaffinity), or beyond
+ *           `bytes` (getaffinity).  Whether this policy has the priority, and the machine the CPUs, green_create() finds
+ *           out
  */
 #define GREEN_INHERIT_SCHED 0
 #define GREEN_EXPLICIT_SCHED 1

@@ -181,10 +181,15 @@ int green_attr_getschedpolicy(const green_attr_t *attr, int *policy)
     return 0;
 }
 
-/* Whether the policy has this priority is asked by green_create(): the policy may be set after it. */
+/* Which the attributes' policy has is asked by green_create(): the policy may be set after it. */
+static bool some_policy_has(int priority)
+{
+    return priority >= GREEN_PRIORITY_MIN && priority <= GREEN_PRIORITY_MAX;
+}
+
 int green_attr_setschedparam(green_attr_t *attr, const struct sched_param *param)
 {
-    if (!attr || !param)
+    if (!attr || !param || !some_policy_has(param->sched_priority))
         return EINVAL;
     attr->__sched_priority = param->sched_priority;
     return 0;

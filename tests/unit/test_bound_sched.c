@@ -157,7 +157,7 @@ ON_BOTH(bound_sched, bound_for_what_the_kernel_gives)
     green_attr_init(&attr);
     green_attr_setinheritsched(&attr, GREEN_EXPLICIT_SCHED);
     green_attr_setschedpolicy(&attr, SCHED_FIFO);
-    green_attr_setschedparam(&attr, &(struct sched_param){.sched_priority = 1000});
+    green_attr_setschedparam(&attr, &(struct sched_param){.sched_priority = 0});
     cr_assert_eq(create_error(&attr, nothing), EINVAL, "the kernel's answer");
     green_attr_setscope(&attr, GREEN_SCOPE_PROCESS);
     cr_assert_eq(create_error(&attr, nothing), ENOTSUP);
@@ -249,7 +249,9 @@ ON_BOTH(bound_sched, scheduling_is_checked)
     cr_assert_eq(green_attr_setinheritsched(&attr, 2), EINVAL);
     cr_assert_eq(green_attr_setschedpolicy(&attr, 99), EINVAL);
     cr_assert_eq(green_attr_setschedparam(&attr, none), EINVAL);
-    attr = scheduled(SCHED_FIFO, 1000);
+    cr_assert_eq(green_attr_setschedparam(&attr, &(struct sched_param){.sched_priority = 100}), EINVAL);
+    cr_assert_eq(green_attr_setschedparam(&attr, &(struct sched_param){.sched_priority = -1}), EINVAL);
+    attr = scheduled(SCHED_FIFO, 0);
     cr_assert_eq(create_error(&attr, nothing), EINVAL);
     attr = scheduled(SCHED_OTHER, 1);
     cr_assert_eq(create_error(&attr, nothing), EINVAL);

@@ -118,8 +118,9 @@ static void check_attributes(int fifo)
     cr_assert_eq(priority_of(thread), 3);
     cr_assert_eq(weight_of(thread), 55);
     param.sched_priority = 100;
-    cr_assert_eq(green_attr_setschedparam(&attr, &param), 0);
-    cr_assert_eq(green_create(&thread, &attr, wait_at, &gate), EINVAL);
+    cr_assert_eq(green_attr_setschedparam(&attr, &param), EINVAL);
+    green_attr_setschedpolicy(&attr, SCHED_OTHER);
+    cr_assert_eq(green_create(&thread, &attr, wait_at, &gate), EINVAL, "priority 3 of a policy that has none");
     green_sem_post(&gate);
     join_result(thread);
     main_at(4);
