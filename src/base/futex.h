@@ -2,6 +2,7 @@
 #ifndef FUTEX_H
 #define FUTEX_H
 
+#include <errno.h>
 #include <linux/futex.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -10,10 +11,16 @@
 
 #include "base/base.h"
 
-/* One call for both operations; errno is the caller's to save. */
-static inline long futex_call(_Atomic uint32_t *word, int operation, uint32_t value, const struct timespec *time)
+/*
+ * One call for both operations.  It leaves errno alone: whoever changes the word between the caller's look and the
+ * kernel's makes it fail, and that is no more the program's concern than who sleeps here.
+ */
+static inline void futex_call(_Atomic uint32_t *word, int operation, uint32_t value, const struct timespec *time)
 {
-    return syscall(SYS_futex, word, operation, value, time, NULL, FUTEX_BITSET_MATCH_ANY);
+    const int saved_errno = errno;
+
+    syscall(SYS_futex, word, operation, value, time, NULL, FUTEX_BITSET_MATCH_ANY);
+    errno = saved_errno;
 }
 
 /* Sleep while *word == value, until woken, a signal, or the deadline (ns, or NEVER).  Says not which. */

@@ -1,8 +1,6 @@
 /* The slow paths of the runtime lock, and the rank check.  See lock.h. */
 #include "base/lock.h"
 
-#include <errno.h>
-
 #include "base/futex.h"
 
 enum { SPINS = 100 };
@@ -22,17 +20,13 @@ void lock_acquire_slow(struct lock *lock)
             return;
         arch_pause();
     }
-    int saved_errno = errno;
     while (atomic_exchange_explicit(&lock->word, 2, memory_order_acquire) != 0)
         futex_wait(&lock->word, 2, NEVER);
-    errno = saved_errno;
 }
 
 void lock_release_slow(struct lock *lock)
 {
-    int saved_errno = errno;
     futex_wake(&lock->word, 1);
-    errno = saved_errno;
 }
 
 #ifdef GREEN_DEBUG

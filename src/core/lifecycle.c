@@ -149,8 +149,10 @@ static struct thread *enter_to_create(void)
     if (likely(!self || !atomic_load_explicit(&procs_missing, memory_order_relaxed)))
         return self;
     leave(self);
+    const int saved_errno = errno;
     if (procs_complete() != 0) /* threads run on the processors there are */
         atomic_store(&procs_missing, false);
+    errno = saved_errno;
     return enter();
 }
 

@@ -75,18 +75,13 @@ void monitor_watch(uint64_t deadline)
     if (!atomic_compare_exchange_strong(&monitor.sleeps_until, &until, 0))
         return;
     atomic_fetch_add(&monitor.told, 1);
-    int saved_errno = errno;
     futex_wake(&monitor.told, 1);
-    errno = saved_errno;
 }
 
 void monitor_expect(void)
 {
-    int saved_errno = errno;
-
     if (atomic_exchange(&monitor.expects, 1) == 0)
         futex_wake(&monitor.expects, 1);
-    errno = saved_errno;
 }
 
 bool monitor_runs(void)

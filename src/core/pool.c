@@ -51,11 +51,8 @@ static struct thread *pop_pool(unsigned class)
 /* Something lies in the pool that the reaper has not seen. */
 static void call_reaper(void)
 {
-    if (likely(atomic_load_explicit(&reaper_called, memory_order_relaxed)) || atomic_exchange(&reaper_called, true))
-        return;
-    int saved_errno = errno;
-    spares_want();
-    errno = saved_errno;
+    if (unlikely(!atomic_load_explicit(&reaper_called, memory_order_relaxed)) && !atomic_exchange(&reaper_called, true))
+        spares_want();
 }
 
 static struct thread *pop_locked(struct thread **list)

@@ -133,10 +133,7 @@ int shared_wait(struct thread *self, void *word, uint32_t value, uint64_t deadli
 
 void shared_wake(void *word, int count)
 {
-    const int errno_before = errno;
-
     futex_call(word, FUTEX_WAKE, (uint32_t)count, NULL);
-    errno = errno_before;
 }
 
 /* Their number; and above it, that the last one is to tell who destroys. */
