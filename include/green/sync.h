@@ -279,7 +279,8 @@ GREEN_API int green_cond_clockwait(green_cond_t *cond, green_mutex_t *mutex, clo
                                    const struct timespec *abstime);
 
 /*
- * Wake the first waiter, or all.  Under the policy `priority` the first is the most urgent one.  Neither blocks.  Signal handler: no.  Source: pthread_cond_signal, _broadcast.
+ * Wake the first waiter, or all.  Under the policy `priority` the first is the most urgent one.  Neither blocks.  Signal
+ * handler: no.  Source: pthread_cond_signal, _broadcast.
  *   EINVAL  a null pointer
  */
 GREEN_API int green_cond_signal(green_cond_t *cond);

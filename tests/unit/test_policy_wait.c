@@ -49,6 +49,21 @@ static void join_all(const char *names)
 static const char four[] = "abcd";
 static const int of_four[] = {1, 3, 2, 3};
 
+/* Whoever waits is served when main says so, one at a time. */
+static void check_four(void *(*routine)(void *), void (*serve_one)(void))
+{
+    start_setup();
+    must(green_sem_init(&sem, 0, 0) == 0);
+    spawn_in_turn(routine, four, of_four);
+    for (unsigned i = 1; i <= 4; i++) {
+        serve_one();
+        let_run();
+        cr_assert_eq(order_length, i);
+    }
+    cr_assert_str_eq(noted(), "bdca");
+    join_all(four);
+}
+
 static void *take_one(void *who)
 {
     must(green_sem_wait(&sem) == 0);
@@ -56,18 +71,14 @@ static void *take_one(void *who)
     return NULL;
 }
 
+static void post(void)
+{
+    must(green_sem_post(&sem) == 0);
+}
+
 Test(policy_wait, a_post_goes_to_the_most_urgent)
 {
-    start_setup();
-    must(green_sem_init(&sem, 0, 0) == 0);
-    spawn_in_turn(take_one, four, of_four);
-    for (unsigned i = 1; i <= 4; i++) {
-        must(green_sem_post(&sem) == 0);
-        let_run();
-        cr_assert_eq(order_length, i);
-    }
-    cr_assert_str_eq(noted(), "bdca");
-    join_all(four);
+    check_four(take_one, post);
 }
 
 static void *wait_for_signal(void *who)
@@ -79,17 +90,14 @@ static void *wait_for_signal(void *who)
     return NULL;
 }
 
+static void signal_one(void)
+{
+    must(green_cond_signal(&cond) == 0);
+}
+
 Test(policy_wait, a_signal_goes_to_the_most_urgent)
 {
-    start_setup();
-    spawn_in_turn(wait_for_signal, four, of_four);
-    for (unsigned i = 1; i <= 4; i++) {
-        must(green_cond_signal(&cond) == 0);
-        let_run();
-        cr_assert_eq(order_length, i);
-    }
-    cr_assert_str_eq(noted(), "bdca");
-    join_all(four);
+    check_four(wait_for_signal, signal_one);
 }
 
 /* Small letters read, capital ones write. */
